@@ -1,0 +1,1 @@
+"""Records at the edge: schema, decoding, validation, the grid, adapters for other log formats."""

@@ -1,0 +1,1 @@
+"""The streaming deployment: Faust agents over the engine in ``pipeline``."""
