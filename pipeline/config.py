@@ -1,0 +1,74 @@
+"""What the environment says, read once at the edge; nothing else in `pipeline` looks at variables."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """The variables that matter to us, as values.
+
+    Attributes
+    ----------
+    cache
+        Folder for what can be fetched again: `DISTILLWATCH_CACHE`, else `XDG_CACHE_HOME/distillwatch`,
+        else `~/.cache/distillwatch`.
+    kafka_jars
+        Folder that already holds Kafka's jars (`DISTILLWATCH_KAFKA_JARS`), for machines without a network.
+    java_home
+        `JAVA_HOME`, when it is set.
+    path
+        `PATH`, where `java` and `mvn` are looked for.
+    """
+
+    cache: Path
+    kafka_jars: Path | None
+    java_home: Path | None
+    path: str
+
+    @classmethod
+    def read(cls, variables: Mapping[str, str] | None = None) -> Environment:
+        """Parse the given variables, or those of this process.
+
+        Raises
+        ------
+        UsageError
+            When no cache folder can be named because neither a variable nor a home folder says one.
+        """
+        values = os.environ if variables is None else variables
+        return cls(
+            cache=_cache(values),
+            kafka_jars=_folder(values, "DISTILLWATCH_KAFKA_JARS"),
+            java_home=_folder(values, "JAVA_HOME"),
+            path=values.get("PATH", os.defpath),
+        )
+
+
+def _folder(values: Mapping[str, str], name: str) -> Path | None:
+    value = values.get(name, "").strip()
+    return Path(value).expanduser() if value else None
+
+
+def _cache(values: Mapping[str, str]) -> Path:
+    own = _folder(values, "DISTILLWATCH_CACHE")
+    if own is not None:
+        return own.absolute()
+    shared = _folder(values, "XDG_CACHE_HOME")
+    # The XDG rules say that a relative path there is to be ignored.
+    if shared is not None and shared.is_absolute():
+        return shared / "distillwatch"
+    try:
+        home = Path(values["HOME"]) if values.get("HOME") else Path.home()
+    except RuntimeError as error:
+        msg = "no cache folder: HOME is not set and the user has no home folder; set DISTILLWATCH_CACHE to a folder that may be written"
+        raise UsageError(msg) from error
+    return home / ".cache" / "distillwatch"
