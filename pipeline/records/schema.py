@@ -88,7 +88,12 @@ def segment_schema(space: EmbeddingSpace) -> pa.Schema:
     A tombstone (``kind = 'forgotten'``) keeps its position; ``reason`` says why, ``detail`` when and by whom.
     """
     return pa.schema(
-        [*POSITION_FIELDS, pa.field("kind", pa.string(), nullable=False), *body_fields(space), *REJECTED_FIELDS]
+        [
+            *POSITION_FIELDS,
+            pa.field("kind", pa.string(), nullable=False),
+            *body_fields(space),
+            *REJECTED_FIELDS,
+        ]
     )
 
 

@@ -1,0 +1,305 @@
+"""Bytes from a log to records and rejected records: one function for Kafka messages, one for table rows.
+
+The result of a record depends on its bytes, its position and its append time, never on what was decoded with it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+
+from pipeline.errors import InvalidRecord, Reason, UsageError
+from pipeline.records import arrow_rows, ipc, json_columns
+from pipeline.records.batch import Batch, Rejections, UnknownFields
+from pipeline.records.checks import check_batch
+from pipeline.records.hashes import HASH_FIELDS, PUBLIC_KEY, HashMixer
+from pipeline.records.interpret import parse_object, to_wire, unknown_names
+from pipeline.records.kept import kept_message, kept_row, kept_stream
+from pipeline.records.limits import (
+    DEFAULT_MAX_FUTURE_SECONDS,
+    DEFAULT_MAX_MESSAGE_BYTES,
+    DEFAULT_MAX_ROWS,
+    DEFAULT_MAX_UNCOMPRESSED_BYTES,
+    Limits,
+)
+from pipeline.records.pseudonyms import PREFIXES
+from pipeline.records.schema import Decoded, record_schema
+from pipeline.records.wire import KNOWN, LenientRecord, WireRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    from pipeline.records.pseudonyms import Pseudonyms
+    from pipeline.spaces import EmbeddingSpace
+
+Adapter = Literal["native", "otel", "litellm", "auto"]
+
+_NOT_STRICT = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+
+
+class RecordDecoder:
+    """Decodes records of one embedding space.
+
+    Parameters
+    ----------
+    space
+        Embedding space of the lake; records of another are rejected.
+    pseudonyms
+        Replaces account, organisation, payment and network by keyed pseudonyms, and keys the content hashes.
+        None: they stay as they are, and the hashes are mixed with a public constant.
+    max_message_bytes
+        Longer messages are rejected unread.
+    max_future_seconds
+        How far an event time may lie after the append time.
+    max_rows, max_uncompressed_bytes
+        Bounds of one Arrow message, checked on its headers before anything is decompressed.
+    adapter
+        Format of the JSON messages: ``native`` (the contract), ``otel``, ``litellm``, or ``auto``: native first,
+        and a message that is not is looked at for the shape of the others.
+    """
+
+    def __init__(
+        self,
+        space: EmbeddingSpace,
+        *,
+        pseudonyms: Pseudonyms | None = None,
+        max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES,
+        max_future_seconds: float = DEFAULT_MAX_FUTURE_SECONDS,
+        max_rows: int = DEFAULT_MAX_ROWS,
+        max_uncompressed_bytes: int = DEFAULT_MAX_UNCOMPRESSED_BYTES,
+        adapter: Adapter = "native",
+    ) -> None:
+        self.space = space
+        self.pseudonyms = pseudonyms
+        self.max_future_seconds = max_future_seconds
+        self.limits = Limits(max_message_bytes, max_rows, max_uncompressed_bytes)
+        self.adapter = adapter
+        self._mixer = HashMixer(PUBLIC_KEY if pseudonyms is None else pseudonyms.hash_key)
+
+    def decode_messages(
+        self,
+        values: Sequence[bytes | None],
+        *,
+        topic_id: str,
+        topic: str,
+        partition: int,
+        offsets: NDArray[np.int64],
+        append_times: NDArray[np.int64] | None = None,
+    ) -> Decoded:
+        """Records of Kafka messages: each value is one JSON object or one Arrow IPC stream.
+
+        Parameters
+        ----------
+        values
+            Message values.
+        topic_id, topic, partition
+            Where they come from.
+        offsets
+            int64 ``[n]``, ascending.
+        append_times
+            int64 ``[n]``, milliseconds since 1970, negative where the log has none; None: event times have no
+            bound but the year 9999.
+
+        Returns
+        -------
+        Decoded
+            Good and rejected records in order of position.
+        """
+        offsets = np.ascontiguousarray(offsets, np.int64)
+        if len(offsets) != len(values) or (append_times is not None and len(append_times) != len(values)):
+            given = "none" if append_times is None else len(append_times)
+            msg = (
+                f"{len(values)} values, {len(offsets)} offsets, {given} append times: the numbers must agree"
+            )
+            raise ValueError(msg)
+        rejections = Rejections(topic_id, topic, partition)
+        unknown = UnknownFields()
+        records: list[WireRecord] = []
+        at: list[int] = []
+        streams: list[int] = []
+        # A decoder for each call: it is cheap, and calls may come from several threads.
+        strict = msgspec.json.Decoder(WireRecord).decode
+        limit = self.limits.max_message_bytes
+        slow = self._slow_reader(unknown)
+        fast = self.adapter in {"native", "auto"}
+        for i, value in enumerate(values):
+            if value is None:
+                rejections.add(
+                    int(offsets[i]),
+                    0,
+                    Reason.NULL_VALUE,
+                    "the message has no value; send the record as value",
+                    b"",
+                    0,
+                )
+                continue
+            if len(value) > limit:
+                rejections.add(
+                    int(offsets[i]), 0, *self._too_large(len(value)), kept_message(value, None), len(value)
+                )
+                continue
+            if fast:
+                try:
+                    records.append(strict(value))
+                except _NOT_STRICT:
+                    pass
+                else:
+                    at.append(i)
+                    continue
+            if ipc.is_stream(value):
+                streams.append(i)
+                continue
+            try:
+                records.append(slow(value))
+            except InvalidRecord as error:
+                kept = kept_message(value, self.pseudonyms)
+                rejections.add(int(offsets[i]), 0, error.reason, error.message, kept, len(value))
+            else:
+                at.append(i)
+
+        tables = []
+        if records:
+            index = np.array(at, np.intp)
+            batch = json_columns.to_batch(
+                records, offsets[index], None if append_times is None else append_times[index]
+            )
+            check_batch(batch, self.space, self.max_future_seconds)
+            json_columns.fill_embedding(batch, records, self.space)
+
+            def raw_of(row: int) -> tuple[bytes, int]:
+                value = values[at[row]] or b""
+                return kept_message(value, self.pseudonyms), len(value)
+
+            tables.append(self._finish(batch, rejections, raw_of))
+        for i in streams:
+            append_time = None if append_times is None else int(append_times[i])
+            table = self._stream(values[i] or b"", int(offsets[i]), append_time, rejections, unknown)
+            if table is not None:
+                tables.append(table)
+        if not tables:
+            table = record_schema(self.space).empty_table()
+        elif len(tables) == 1:
+            table = tables[0]
+        else:
+            table = pa.concat_tables(tables).sort_by([("offset", "ascending"), ("row", "ascending")])
+        return Decoded(table, rejections.table(), unknown.counts)
+
+    def decode_rows(
+        self,
+        table: pa.Table,
+        *,
+        topic_id: str,
+        topic: str,
+        first_offset: int,
+        append_time: int | None = None,
+    ) -> Decoded:
+        """Records of table rows (Parquet): row i has offset ``first_offset + i``, partition 0.
+
+        Parameters
+        ----------
+        append_time
+            Milliseconds since 1970 against which event times are bound; None: no bound but the year 9999.
+
+        Raises
+        ------
+        UsageError
+            If a column has a type that cannot be taken: all rows share it, and one message says it better.
+        """
+        n = len(table)
+        rejections, unknown = Rejections(topic_id, topic, 0), UnknownFields()
+        offsets = np.arange(first_offset, first_offset + n, dtype=np.int64)
+        try:
+            records = self._table(table, offsets, np.zeros(n, np.int32), append_time, rejections, unknown)
+        except InvalidRecord as error:
+            msg = f"{topic}: {error.message}"
+            raise UsageError(msg) from None
+        return Decoded(records, rejections.table(), unknown.counts)
+
+    def _stream(
+        self,
+        value: bytes,
+        offset: int,
+        append_time: int | None,
+        rejections: Rejections,
+        unknown: UnknownFields,
+    ) -> pa.Table | None:
+        try:
+            table = ipc.read_stream(value, self.limits)
+            n = len(table)
+            return self._table(
+                table,
+                np.full(n, offset, np.int64),
+                np.arange(n, dtype=np.int32),
+                append_time,
+                rejections,
+                unknown,
+            )
+        except InvalidRecord as error:
+            kept = kept_stream(value, self.pseudonyms)
+            rejections.add(offset, 0, error.reason, error.message, kept, len(value))
+            return None
+
+    def _table(
+        self,
+        table: pa.Table,
+        offsets: NDArray[np.int64],
+        rows: NDArray[np.int32],
+        append_time: int | None,
+        rejections: Rejections,
+        unknown: UnknownFields,
+    ) -> pa.Table:
+        append_times = None if append_time is None else np.full(len(table), append_time, np.int64)
+        batch = arrow_rows.to_batch(table, offsets=offsets, rows=rows, append_times=append_times)
+        check_batch(batch, self.space, self.max_future_seconds)
+        arrow_rows.fill_embedding(batch, table, self.space)
+        records = self._finish(batch, rejections, lambda row: kept_row(table, row, self.pseudonyms))
+        for name, count in arrow_rows.unknown_counts(table).items():
+            unknown.add([name], count)
+        return records
+
+    def _finish(
+        self, batch: Batch, rejections: Rejections, raw_of: Callable[[int], tuple[bytes, int]]
+    ) -> pa.Table:
+        for row, (reason, detail) in batch.faults.items():
+            kept, length = raw_of(row)
+            rejections.add(int(batch.offsets[row]), int(batch.rows[row]), reason, detail, kept, length)
+        for name in HASH_FIELDS:
+            column = batch.columns.get(name)
+            if column is not None:
+                mixed = self._mixer.mix(name, column.fill_null(0).to_numpy(zero_copy_only=False))
+                mask = column.is_null().to_numpy(zero_copy_only=False) if column.null_count else None
+                batch.columns[name] = pa.array(mixed, pa.uint64(), mask=mask)
+        if self.pseudonyms is not None:
+            for name in PREFIXES:
+                if name in batch.columns:
+                    batch.columns[name] = self.pseudonyms.column(name, batch.columns[name])
+        return batch.records(self.space, rejections.topic_id, rejections.topic, rejections.partition)
+
+    def _slow_reader(self, unknown: UnknownFields) -> Callable[[bytes], WireRecord]:
+        lenient = msgspec.json.Decoder(LenientRecord).decode
+        names = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+
+        def read(value: bytes) -> WireRecord:
+            try:
+                record = lenient(value)
+                found = [name for name in names(value) if name not in KNOWN]
+            except _NOT_STRICT:
+                fields = parse_object(value)
+                record = to_wire(fields)
+                found = unknown_names(fields)
+            unknown.add(found)
+            return record
+
+        return read
+
+    def _too_large(self, length: int) -> tuple[Reason, str]:
+        return (
+            Reason.TOO_LARGE,
+            f"the message has {length} bytes, at most {self.limits.max_message_bytes} are taken; "
+            "send fewer records in one message, or raise max_message_bytes",
+        )
