@@ -1,0 +1,1 @@
+"""Labelled traffic without limit: accounts with habits, streams of prompts, and the labels beside them."""
