@@ -1,0 +1,195 @@
+"""The manifest: which compacted files are live, and up to where each chain is absorbed by them.
+
+Numbered files, put-if-absent; the highest number is current, no file is number 0 and says "nothing".
+They are never removed, so a number is never used twice.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from pipeline.errors import LakeError
+from pipeline.lake.documents import readable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+MANIFEST_FORMAT = 1
+RUN_KINDS = ("records", "dead_letters", "windows", "profiles")
+
+
+@dataclass(frozen=True, slots=True)
+class RunFile:
+    """One file of a run: one kind, one date."""
+
+    run_id: str
+    date: str
+    kind: str
+    path: str
+    rows: int
+    bytes: int
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A range of one chain that a run absorbed: what `verify` holds the run's rows against."""
+
+    first_offset: int
+    next_offset: int
+    segments: int
+    records: int
+    rejected: int
+    forgotten: int
+    positions_digest: str
+    run_id: str
+    lost: tuple[tuple[int, int, str], ...] = ()
+
+    @property
+    def rows(self) -> int:
+        """Records, rejected records and tombstones."""
+        return self.records + self.rejected + self.forgotten
+
+
+@dataclass(frozen=True, slots=True)
+class TableFile:
+    """One file of a result table."""
+
+    path: str
+    rows: int
+    bytes: int
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """One state of the lake's compacted part.
+
+    ``absorbed`` is the offset vector: chain key to the offset where the chain goes on outside the runs.
+    ``runs`` says per run id what it was made with; a run is live as long as a file of it is.
+    ``forgotten`` lists rewritten files: the old and the new contents' digest.
+    """
+
+    number: int = 0
+    created_at: str = ""
+    writer: str = ""
+    absorbed: Mapping[str, int] = field(default_factory=dict)
+    spans: Mapping[str, tuple[Span, ...]] = field(default_factory=dict)
+    runs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    files: tuple[RunFile, ...] = ()
+    tables: Mapping[str, tuple[TableFile, ...]] = field(default_factory=dict)
+    forgotten: tuple[Mapping[str, Any], ...] = ()
+
+    def with_tables(self, name: str, files: Iterable[TableFile], *, append: bool = False) -> Manifest:
+        """The same with other files for a result table; ``append`` keeps those it has."""
+        kept = self.tables.get(name, ()) if append else ()
+        merged = {file.path: file for file in (*kept, *files)}
+        return replace(self, tables={**self.tables, name: tuple(merged.values())})
+
+    def with_run(
+        self,
+        run_id: str,
+        *,
+        about: Mapping[str, Any],
+        files: Iterable[RunFile],
+        spans: Mapping[str, Span],
+        replaces: Iterable[str] = (),
+    ) -> Manifest:
+        """The same after a run: its files in, the files it replaces out, the vector moved to the ends of its spans.
+
+        Raises
+        ------
+        LakeError
+            A span does not begin where the chain stands, or a file to replace is not live: somebody else
+            published in between, and the run holds rows twice or not at all.
+        """
+        gone = set(replaces)
+        missing = gone - {file.path for file in self.files}
+        if missing:
+            msg = f"run {run_id} replaces {min(missing)}, which is not live any more; compact again"
+            raise LakeError(msg)
+        absorbed = dict(self.absorbed)
+        all_spans = dict(self.spans)
+        for key, span in spans.items():
+            if key in absorbed and absorbed[key] != span.first_offset:
+                msg = (
+                    f"run {run_id} absorbs {key} from offset {span.first_offset}, but the chain is absorbed "
+                    f"up to {absorbed[key]}; compact again"
+                )
+                raise LakeError(msg)
+            absorbed[key] = span.next_offset
+            all_spans[key] = (*all_spans.get(key, ()), span)
+        live = (*(file for file in self.files if file.path not in gone), *files)
+        used = Counter(file.run_id for file in live)
+        runs = {name: value for name, value in {**self.runs, run_id: about}.items() if used[name]}
+        return replace(self, absorbed=absorbed, spans=all_spans, runs=runs, files=live)
+
+    def run_files(self, kind: str) -> tuple[RunFile, ...]:
+        """The live files of one of `RUN_KINDS`."""
+        return tuple(file for file in self.files if file.kind == kind)
+
+    def keys(self) -> set[str]:
+        """Every file it names."""
+        return {file.path for file in self.files} | {
+            file.path for files in self.tables.values() for file in files
+        }
+
+    def to_bytes(self) -> bytes:
+        """As the file says it."""
+        return readable({"format": MANIFEST_FORMAT, **asdict(self)})
+
+    @classmethod
+    def from_bytes(cls, data: bytes, where: object) -> Manifest:
+        """Read a manifest.
+
+        Raises
+        ------
+        LakeError
+            It is damaged or of another format.
+        """
+        try:
+            document = json.loads(data)
+            if document["format"] != MANIFEST_FORMAT:
+                msg = (
+                    f"{where} has manifest format {document['format']}; this version reads {MANIFEST_FORMAT}"
+                )
+                raise LakeError(msg)
+            return cls(
+                number=document["number"],
+                created_at=document["created_at"],
+                writer=document["writer"],
+                absorbed=document["absorbed"],
+                spans={key: tuple(_span(one) for one in spans) for key, spans in document["spans"].items()},
+                runs=document["runs"],
+                files=tuple(RunFile(**one) for one in document["files"]),
+                tables={
+                    name: tuple(TableFile(**one) for one in files)
+                    for name, files in document["tables"].items()
+                },
+                forgotten=tuple(document["forgotten"]),
+            )
+        except (ValueError, KeyError, TypeError) as error:
+            msg = f"{where} is not a manifest ({error!r}); restore it from a copy of the lake"
+            raise LakeError(msg) from error
+
+
+def _span(document: dict[str, Any]) -> Span:
+    lost = tuple((int(a), int(b), str(why)) for a, b, why in document.pop("lost"))
+    return Span(**document, lost=lost)
+
+
+def check_successor(old: Manifest, new: Manifest) -> None:
+    """Refuse a manifest that would take something back.
+
+    Raises
+    ------
+    LakeError
+        A chain would go back behind what is absorbed: its rows would be counted twice.
+    """
+    for key, offset in old.absorbed.items():
+        if new.absorbed.get(key, -1) < offset:
+            msg = f"a manifest may not move chain {key} back from {offset} to {new.absorbed.get(key)}"
+            raise LakeError(msg)
