@@ -1,0 +1,1 @@
+"""How the shipped constants were made: commands for whoever has another embedding space."""
