@@ -18,7 +18,7 @@ from pipeline.records import embeddings
 from pipeline.records.batch import Batch
 from pipeline.records.checks import BOOLEANS, INTEGERS, REALS, STRINGS
 from pipeline.records.hashes import HASH_FIELDS
-from pipeline.records.interpret import TEXT_FIELDS, decode_base64
+from pipeline.records.interpret import TEXT_FIELDS, decode_base64, text_without_embedding
 from pipeline.records.json_columns import hash_of, time_of
 from pipeline.records.limits import shorten
 from pipeline.records.schema import POSITION_FIELDS
@@ -26,7 +26,7 @@ from pipeline.records.times import parse_times, seconds_to_times
 from pipeline.records.wire import KNOWN
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from numpy.typing import NDArray
 
@@ -75,13 +75,9 @@ def to_batch(
     return batch
 
 
-def unknown_counts(table: pa.Table) -> dict[str, int]:
-    """Values (not nulls) of each column that is not part of the contract; position columns are no surprise."""
-    counts: dict[str, int] = {}
-    for name, column in zip(table.column_names, table.columns, strict=True):
-        if name not in KNOWN and name not in POSITION_NAMES:
-            counts[name] = counts.get(name, 0) + len(column) - column.null_count
-    return {name: count for name, count in counts.items() if count}
+def unknown_columns(names: Iterable[str]) -> list[str]:
+    """Columns that are no part of the contract; position columns, as in an exported table, are no surprise."""
+    return [name for name in names if name not in KNOWN and name not in POSITION_NAMES]
 
 
 def single(column: pa.ChunkedArray) -> pa.Array:
@@ -95,8 +91,13 @@ def single(column: pa.ChunkedArray) -> pa.Array:
     return combined
 
 
-def fill_embedding(batch: Batch, table: pa.Table, space: EmbeddingSpace) -> None:
+def fill_embedding(batch: Batch, table: pa.Table, others: Iterable[str], space: EmbeddingSpace) -> None:
     """Put the embeddings on the grid, or note why not.
+
+    Parameters
+    ----------
+    others
+        Names of the columns outside the contract: where they hold text, a missing embedding has another way out.
 
     Raises
     ------
@@ -106,12 +107,12 @@ def fill_embedding(batch: Batch, table: pa.Table, space: EmbeddingSpace) -> None
     n, d = len(table), space.dimension
     batch.embedding = np.zeros((n, d), np.int8)
     if "embedding" not in table.column_names:
-        _without_embedding(batch, table, range(n))
+        _without_embedding(batch, others, range(n), "missing")
         return
     column = single(table.column("embedding"))
     kind = column.type
     if column.null_count:
-        _without_embedding(batch, table, _where(pc.is_null(column)))
+        _without_embedding(batch, others, _where(pc.is_null(column)), "null")
         if column.null_count == n:
             return
     index = np.arange(n) if not column.null_count else np.array(_where(pc.is_valid(column)), np.intp)
@@ -202,27 +203,15 @@ def _from_lists(batch: Batch, index: NDArray[np.intp], column: pa.Array, space: 
         embeddings.take_vectors(batch, index, vectors, space)
 
 
-def _without_embedding(batch: Batch, table: pa.Table, rows: list[int] | range) -> None:
-    texts = [
-        name for name in table.column_names if name in TEXT_FIELDS and table.column_names.count(name) == 1
-    ]
-    present = {name: single(table.column(name)) for name in sorted(texts)}
+def _without_embedding(batch: Batch, others: Iterable[str], rows: list[int] | range, state: str) -> None:
+    texts = sorted(set(others) & TEXT_FIELDS)
+    if texts:
+        reason, detail = text_without_embedding(texts)
+    else:
+        reason = Reason.NO_EMBEDDING
+        detail = f"embedding is {state}; send the int8 values or a list of numbers in `embedding`"
     for row in rows:
-        there = [name for name, column in present.items() if column[row].is_valid]
-        if there:
-            batch.fault(
-                row,
-                Reason.TEXT_WITHOUT_EMBEDDING,
-                f"there is text ({', '.join(there)}) but no embedding; run `distillwatch embed` over the log, or have "
-                "the gateway send the embedding of the prompt instead of its text",
-            )
-        else:
-            state = "null" if "embedding" in table.column_names else "missing"
-            batch.fault(
-                row,
-                Reason.NO_EMBEDDING,
-                f"embedding is {state}; send the int8 values or a list of numbers in `embedding`",
-            )
+        batch.fault(row, reason, detail)
 
 
 def _strings(batch: Batch, table: pa.Table, name: str) -> pa.Array:

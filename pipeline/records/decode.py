@@ -5,6 +5,7 @@ The result of a record depends on its bytes, its position and its append time, n
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
@@ -40,6 +41,17 @@ if TYPE_CHECKING:
 Adapter = Literal["native", "otel", "litellm", "auto"]
 
 _NOT_STRICT = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Rows of one table, their positions, and the names of the columns that are not in it."""
+
+    table: pa.Table
+    others: list[str]
+    offsets: NDArray[np.int64]
+    rows: NDArray[np.int32]
+    append_time: int | None
 
 
 class RecordDecoder:
@@ -197,11 +209,16 @@ class RecordDecoder:
         topic: str,
         first_offset: int,
         append_time: int | None = None,
+        unread: Sequence[str] = (),
     ) -> Decoded:
         """Records of table rows (Parquet): row i has offset ``first_offset + i``, partition 0.
 
         Parameters
         ----------
+        table
+            Columns of the contract; others are left out and counted, once for every row.
+        unread
+            Names of columns that the table's source has but the reader did not hand over.
         append_time
             Milliseconds since 1970 against which event times are bound; None: no bound but the year 9999.
 
@@ -213,8 +230,14 @@ class RecordDecoder:
         n = len(table)
         rejections, unknown = Rejections(topic_id, topic, 0), UnknownFields()
         offsets = np.arange(first_offset, first_offset + n, dtype=np.int64)
+        names = table.column_names
+        known = table.select([i for i, name in enumerate(names) if name in KNOWN])
+        others = [*(name for name in names if name not in KNOWN), *unread]
+        rows = Rows(known, others, offsets, np.zeros(n, np.int32), append_time)
         try:
-            records = self._table(table, offsets, np.zeros(n, np.int32), append_time, rejections, unknown)
+            for field in known.schema:
+                ipc.check_type(field)
+            records = self._table(rows, rejections, unknown)
         except InvalidRecord as error:
             msg = f"{topic}: {error.message}"
             raise UsageError(msg) from None
@@ -229,38 +252,26 @@ class RecordDecoder:
         unknown: UnknownFields,
     ) -> pa.Table | None:
         try:
-            table = ipc.read_stream(value, self.limits)
+            table, others = ipc.read_stream(value, self.limits)
             n = len(table)
-            return self._table(
-                table,
-                np.full(n, offset, np.int64),
-                np.arange(n, dtype=np.int32),
-                append_time,
-                rejections,
-                unknown,
+            rows = Rows(
+                table, others, np.full(n, offset, np.int64), np.arange(n, dtype=np.int32), append_time
             )
+            return self._table(rows, rejections, unknown)
         except InvalidRecord as error:
             kept = kept_stream(value, self.pseudonyms)
             rejections.add(offset, 0, error.reason, error.message, kept, len(value))
             return None
 
-    def _table(
-        self,
-        table: pa.Table,
-        offsets: NDArray[np.int64],
-        rows: NDArray[np.int32],
-        append_time: int | None,
-        rejections: Rejections,
-        unknown: UnknownFields,
-    ) -> pa.Table:
-        append_times = None if append_time is None else np.full(len(table), append_time, np.int64)
-        batch = arrow_rows.to_batch(table, offsets=offsets, rows=rows, append_times=append_times)
+    def _table(self, rows: Rows, rejections: Rejections, unknown: UnknownFields) -> pa.Table:
+        """Records of a table; raises before it has noted anything if the table as a whole cannot be taken."""
+        table, n = rows.table, len(rows.table)
+        append_times = None if rows.append_time is None else np.full(n, rows.append_time, np.int64)
+        batch = arrow_rows.to_batch(table, offsets=rows.offsets, rows=rows.rows, append_times=append_times)
         check_batch(batch, self.space, self.max_future_seconds)
-        arrow_rows.fill_embedding(batch, table, self.space)
-        records = self._finish(batch, rejections, lambda row: kept_row(table, row, self.pseudonyms))
-        for name, count in arrow_rows.unknown_counts(table).items():
-            unknown.add([name], count)
-        return records
+        arrow_rows.fill_embedding(batch, table, rows.others, self.space)
+        unknown.add(arrow_rows.unknown_columns(rows.others), n)
+        return self._finish(batch, rejections, lambda row: kept_row(table, row, self.pseudonyms))
 
     def _finish(
         self, batch: Batch, rejections: Rejections, raw_of: Callable[[int], tuple[bytes, int]]

@@ -20,9 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.errors import Reason, UsageError
-from pipeline.records.arrow_rows import POSITION_NAMES
 from pipeline.records.batch import Rejections
-from pipeline.records.interpret import TEXT_FIELDS
 from pipeline.records.kept import kept_message
 from pipeline.records.limits import DEFAULT_MAX_MESSAGE_BYTES, MAX_RAW_BYTES
 from pipeline.records.lines import DAMAGED, LongLine, open_bytes, read_lines
@@ -149,7 +147,12 @@ class JsonLines(LogFile):
             yield first, after, decoded
 
     def _with_long_lines(
-        self, decoded: Decoded, rows: list[int], lines: list[bytes | LongLine], limit: int, decoder: RecordDecoder
+        self,
+        decoded: Decoded,
+        rows: list[int],
+        lines: list[bytes | LongLine],
+        limit: int,
+        decoder: RecordDecoder,
     ) -> Decoded:
         long = Rejections(self.topic_id, self.topic, 0)
         for row, line in zip(rows, lines, strict=True):
@@ -182,11 +185,13 @@ class ParquetLog(LogFile):
         try:
             with pq.ParquetFile(self.path, page_checksum_verification=True) as file:
                 schema = file.schema_arrow
-                names = [name for name in schema.names if name in KNOWN or name in TEXT_FIELDS]
+                names = [name for name in schema.names if name in KNOWN]
                 groups, skip = _groups_from(file.metadata, first_row)
                 if not groups:
                     return
-                for batch in file.iter_batches(batch_rows, row_groups=groups, columns=names, use_threads=False):
+                for batch in file.iter_batches(
+                    batch_rows, row_groups=groups, columns=names, use_threads=False
+                ):
                     table = pa.Table.from_batches([batch])
                     if skip:
                         table, skip = table.slice(min(skip, len(table))), max(0, skip - len(table))
@@ -201,21 +206,20 @@ class ParquetLog(LogFile):
         self, decoder: RecordDecoder, first_row: int, batch_rows: int, append_time: int | None
     ) -> Iterator[tuple[int, int, Decoded]]:
         """As `decode_file`."""
-        unread = [
-            name
-            for name in pq.read_schema(self.path).names
-            if name not in KNOWN and name not in TEXT_FIELDS and name not in POSITION_NAMES
-        ]
+        unread = [name for name in pq.read_schema(self.path).names if name not in KNOWN]
         for row, table in self.batches(first_row, batch_rows):
             try:
                 decoded = decoder.decode_rows(
-                    table, topic_id=self.topic_id, topic=self.topic, first_offset=row, append_time=append_time
+                    table,
+                    topic_id=self.topic_id,
+                    topic=self.topic,
+                    first_offset=row,
+                    append_time=append_time,
+                    unread=unread,
                 )
             except UsageError as error:
                 msg = f"{self.path.parent / error.message}"
                 raise UsageError(msg) from None
-            for name in unread:
-                decoded.unknown_fields[name] = len(table)
             yield row, row + len(table), decoded
 
 

@@ -20,7 +20,7 @@ from pipeline.records.schema import REQUIRED
 from pipeline.records.wire import FIELDS, KNOWN, WireRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 # Names under which gateways log prompts and completions. A record that has one of them and no embedding gets
 # the way out that fits; their values are never kept, not even in a rejected record.
@@ -262,15 +262,20 @@ def _missing(name: str, fields: Mapping[str, Any]) -> str:
 def _without_embedding(fields: Mapping[str, Any]) -> InvalidRecord:
     texts = sorted(name for name in fields if name in TEXT_FIELDS and fields[name] not in (None, "", [], {}))
     if texts:
-        return InvalidRecord(
-            Reason.TEXT_WITHOUT_EMBEDDING,
-            f"there is text ({', '.join(texts)}) but no embedding; run `distillwatch embed` over the log, or have the "
-            "gateway send the embedding of the prompt instead of its text",
-        )
+        return InvalidRecord(*text_without_embedding(texts))
     state = "null" if "embedding" in fields else "missing"
     return InvalidRecord(
         Reason.NO_EMBEDDING,
         f"embedding is {state}; send a list of numbers or base64 of the int8 values in `embedding`",
+    )
+
+
+def text_without_embedding(names: Iterable[str]) -> tuple[Reason, str]:
+    """Reason and detail for a record that has the prompt where the embedding should be."""
+    return (
+        Reason.TEXT_WITHOUT_EMBEDDING,
+        f"there is text ({', '.join(names)}) but no embedding; run `distillwatch embed` over the log, or have the "
+        "gateway send the embedding of the prompt instead of its text",
     )
 
 
