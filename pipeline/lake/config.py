@@ -45,6 +45,11 @@ class LakeConfig:
         """BLAKE2b-256 over the canonical form; in the metadata of every landed file."""
         return digest(canonical(self.to_document()))
 
+    @property
+    def window_microseconds(self) -> int:
+        """Length of a window in the unit of timestamps."""
+        return self.window_seconds * 1_000_000
+
     def to_document(self) -> dict[str, object]:
         """As `lake.json` says it."""
         return {

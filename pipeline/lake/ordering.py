@@ -44,9 +44,9 @@ def _sorted(table: pa.Table, names: tuple[str, ...]) -> pa.Table:
             rank[order] = np.arange(len(order), dtype=np.int32)
             column = pa.array(rank).take(encoded.indices)
         keys[name] = column
-    indices = pc.sort_indices(
-        pa.table(keys), sort_keys=[(name, "ascending") for name in keys], null_placement="at_end"
-    )
+    if not keys:
+        return table
+    indices = pc.sort_indices(pa.table(keys), sort_keys=[(name, "ascending") for name in keys])
     return table.take(indices)
 
 

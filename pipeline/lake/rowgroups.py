@@ -110,8 +110,8 @@ class AccountCursor:
             held = self._held
             assert held is not None
             accounts = held.column(ACCOUNT)
-            first = 0 if low is None else _count_below(accounts, low)
-            after = held.num_rows if high is None else _count_below(accounts, high)
+            first = 0 if low is None else count_below(accounts, low)
+            after = held.num_rows if high is None else count_below(accounts, high)
             if after > first:
                 pieces.append(held.slice(first, after - first))
             if after < held.num_rows:
@@ -137,7 +137,7 @@ class AccountCursor:
         return False
 
 
-def _count_below(accounts: pa.ChunkedArray, bound: str) -> int:
+def count_below(accounts: pa.ChunkedArray, bound: str) -> int:
     """Rows of a sorted column before ``bound``; a binary search, since comparing all is slow."""
     low, high = 0, len(accounts)
     while low < high:
