@@ -1,0 +1,238 @@
+"""Which partitions this worker owns, and one `PartitionWorker` for each: the transport's `Ledger`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pipeline import metrics as m
+from pipeline.errors import DistillwatchError, ForeignTopic
+from pipeline.kafka.client import KafkaUnavailable, TopicMissing
+from streams.partition import PartitionWorker, foreign, new_lander
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from faust.types import TP
+
+    from pipeline.landing import PartitionLander
+    from streams.batches import FetchedBatch
+    from streams.broker import TopicFacts
+    from streams.scoring import LiveScorer
+    from streams.services import Services
+
+logger = logging.getLogger(__name__)
+
+REVOKE_SECONDS = 5.0
+PAUSE = 1.0
+# A new leader may for a moment tell an end of the log that lies behind what its followers already served.
+END_PATIENCE_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Why the worker is to stop: nothing wrong, or the error that it must not go on with."""
+
+    error: BaseException | None = None
+    reason: str = ""
+
+
+class Deployment:
+    """All partitions of one worker.
+
+    Parameters
+    ----------
+    topic
+        Name of the topic.
+    facts
+        The topic as it was at the start.
+    until_caught_up
+        Stop once everything is landed that the topic held then.
+    """
+
+    def __init__(
+        self,
+        services: Services,
+        facts: TopicFacts,
+        *,
+        scorer: LiveScorer | None = None,
+        until_caught_up: bool = False,
+    ) -> None:
+        self.topic = facts.topic
+        self.facts = facts
+        self.workers: dict[TP, PartitionWorker] = {}
+        self.assigned_once = False
+        self.closing = False
+        self.outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self.problems: dict[str, str] = {}
+        self._services = services
+        self._scorer = scorer
+        self._targets = dict(facts.ends) if until_caught_up else None
+
+    def finish(self, error: BaseException | None, reason: str = "") -> None:
+        """Ask for the whole worker to stop; the first one who asks is heard."""
+        if not self.outcome.done():
+            self.outcome.set_result(Outcome(error, reason))
+
+    # Ledger
+
+    async def assigned(self, partitions: set[TP]) -> None:
+        """Drop work in memory, find where each chain ends, seek there. Also for partitions that were kept."""
+        if self.closing:
+            return
+        await self.revoked(land=False)
+        mine = {tp for tp in partitions if tp.topic == self.topic}
+        try:
+            facts = await self._facts(mine)
+            landers = await self._services.in_thread(self._landers, mine, facts)
+        except (DistillwatchError, OSError) as error:
+            self.finish(error)
+            return
+        epochs = await self._services.seek({tp: lander.next_offset for tp, lander in landers.items()})
+        for tp, epoch in epochs.items():
+            self.workers[tp] = PartitionWorker(
+                self._services, tp, facts, landers[tp], epoch, scorer=self._scorer, fail=self.finish
+            )
+            self.workers[tp].start()
+        self.assigned_once = True
+        self._services.metrics.set(m.ASSIGNED, len(self.workers), self.topic)
+        heads = (
+            ", ".join(f"{tp.partition} from offset {landers[tp].next_offset}" for tp in sorted(epochs))
+            or "none"
+        )
+        logger.info("assigned partitions of %s: %s", self.topic, heads)
+        self._services.room.set()
+
+    def head(self, tp: TP) -> int | None:
+        """Where the landed chain ends: what Kafka may be told."""
+        worker = self.workers.get(tp)
+        return None if worker is None else worker.lander.head
+
+    def committable(self) -> Iterable[TP]:
+        """Partitions owned now."""
+        return tuple(self.workers)
+
+    def wants(self, tp: TP) -> bool:
+        """Whether a batch of this partition would be worked on."""
+        worker = self.workers.get(tp)
+        return worker is not None and not self.closing and worker.wants
+
+    async def wait_for_room(self, seconds: float) -> None:
+        """Return when a partition has room, at the latest after ``seconds``."""
+        self._services.room.clear()
+        if any(worker.wants for worker in self.workers.values()) and not self.closing:
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._services.room.wait()
+
+    # From Faust's agent, signals and timers
+
+    def offer(self, batch: FetchedBatch) -> None:
+        """Hand a fetched batch to its partition."""
+        from faust.types import TP
+
+        worker = self.workers.get(TP(batch.topic, batch.partition))
+        if worker is None:
+            self._services.metrics.add(m.LATE_FETCHES, 1, batch.topic, batch.partition)
+        else:
+            worker.offer(batch)
+
+    async def revoked(self, *, land: bool) -> None:
+        """Give all partitions up; with ``land``, what is held is landed first, so the next owner need not read it again."""
+        workers, self.workers = self.workers, {}
+        await asyncio.gather(
+            *(w.stop(land=land, roll_up=False, seconds=REVOKE_SECONDS) for w in workers.values())
+        )
+        for worker in workers.values():
+            worker.forget()
+        self._services.metrics.set(m.ASSIGNED, 0, self.topic)
+
+    async def close(self, seconds: float) -> None:
+        """Land what is held, roll windows up, and give everything up."""
+        self.closing = True
+        workers = list(self.workers.values())
+        await asyncio.gather(*(w.stop(land=True, roll_up=True, seconds=seconds) for w in workers))
+
+    async def tick(self) -> None:
+        """By timer: what is due by time, and whether everything is landed that was to be."""
+        for worker in self.workers.values():
+            worker.tick()
+        if self._targets is None or not self.assigned_once:
+            return
+        # Held records count as reached: stopping lands them.
+        reached = all(
+            w.lander.next_offset >= self._targets.get(tp.partition, 0) for tp, w in self.workers.items()
+        )
+        if reached and not self.workers:
+            reached = await self._services.in_thread(self._all_landed)
+        if reached:
+            self.finish(None, "caught up with everything the topic held at the start")
+
+    def _all_landed(self) -> bool:
+        """For a worker without partitions: whether the others have landed everything."""
+        lake, topic_id = self._services.lake, self.facts.topic_id
+        return all((lake.head(topic_id, p) or 0) >= end for p, end in (self._targets or {}).items())
+
+    async def watch(self, group: str) -> None:
+        """By timer: is the topic still there, still the same, and does somebody own each of its partitions?"""
+        problems: dict[str, str] = {}
+        try:
+            facts = await self._services.in_thread(self._services.broker.facts, self.topic)
+            owners = await self._services.in_thread(self._services.broker.owners, group, self.topic)
+        except TopicMissing:
+            self.finish(foreign(self.topic, self.facts.topic_id, None))
+            return
+        except KafkaUnavailable as away:
+            problems["kafka"] = str(away)
+        else:
+            if facts.topic_id != self.facts.topic_id:
+                self.finish(foreign(self.topic, self.facts.topic_id, facts.topic_id))
+                return
+            orphans = [p for p in facts.partitions if p not in owners]
+            if orphans:
+                problems["partitions"] = (
+                    f"no worker of group {group} owns partition(s) {orphans} of {self.topic}"
+                )
+        self.problems = problems
+
+    # Where to begin
+
+    async def _facts(self, mine: set[TP]) -> TopicFacts:
+        waited = 0.0
+        while True:
+            try:
+                facts = await self._services.in_thread(self._services.broker.facts, self.topic)
+                behind = await self._services.in_thread(self._ends_behind_heads, mine, facts)
+            except KafkaUnavailable as error:
+                logger.warning("%s; trying again", error)
+            else:
+                if not behind or waited >= END_PATIENCE_SECONDS:
+                    return facts
+                waited += PAUSE
+            await asyncio.sleep(PAUSE)
+
+    def _ends_behind_heads(self, mine: set[TP], facts: TopicFacts) -> bool:
+        lake = self._services.lake
+        return any(
+            (lake.head(facts.topic_id, tp.partition) or 0) > facts.ends.get(tp.partition, 0) for tp in mine
+        )
+
+    def _landers(self, mine: set[TP], facts: TopicFacts) -> dict[TP, PartitionLander]:
+        """Check what the log still holds against what the chains need; begin new chains. Blocks."""
+        found = {}
+        for tp in sorted(mine):
+            lander = new_lander(self._services, tp, facts)
+            lander.check(facts.starts[tp.partition], facts.topic_id)
+            end = facts.ends[tp.partition]
+            if end < lander.next_offset:
+                msg = (
+                    f"topic {tp.topic}, partition {tp.partition}: offsets up to {lander.next_offset - 1} are landed, but Kafka's log ends at {end}: it was "
+                    "truncated, or is not the log that was landed. Restore the cluster before anything is written to it, or land into a new lake"
+                )
+                raise ForeignTopic(msg)
+            found[tp] = lander
+        return found
