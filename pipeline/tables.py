@@ -117,9 +117,10 @@ REFERENCE_POPULATIONS = pa.schema(
         pa.field("missing", pa.int64(), nullable=False),  # without one
         pa.field("median", pa.float64()),
         pa.field("mad", pa.float64()),
-        pa.field(
-            "quantiles", pa.list_(pa.float64()), nullable=False
-        ),  # ascending, evenly spaced, ends included
+        # Ascending, evenly spaced, ends included.
+        pa.field("quantiles", pa.list_(pa.float64()), nullable=False),
+        # Of `population_mmd2` only: the population's records, then its kernel_mean.
+        pa.field("vector", pa.list_(pa.float64())),
     ]
 )
 
