@@ -27,8 +27,8 @@ DEFAULT_BATCH_ROWS = 8192
 class Progress(Protocol):
     """Told how far a file is; the command line draws it."""
 
-    def __call__(self, path: Path, done: int, total: int | None) -> None:
-        """``done`` of ``total`` rows of ``path`` are decoded."""
+    def __call__(self, done: int, total: int) -> None:
+        """``done`` of ``total`` rows are decoded; ``total`` 0 means that the format does not say."""
         ...
 
 
@@ -57,6 +57,7 @@ def ingest_file(
     clock: Clock,
     settings: LandingSettings,
     batch_rows: int = DEFAULT_BATCH_ROWS,
+    bound_by_now: bool = False,
     progress: Progress | None = None,
 ) -> Ingested:
     """Land one file and roll its windows up.
@@ -65,6 +66,9 @@ def ingest_file(
     ----------
     batch_rows
         Rows decoded at a time; changes memory and speed, never a result.
+    bound_by_now
+        Reject event times that lie more than the decoder's ``max_future_seconds`` ahead of the clock. A file has no
+        append time; without this, a log from long ago is as good as today's.
 
     Raises
     ------
@@ -80,7 +84,8 @@ def ingest_file(
         lake, engine, topic=log.topic, topic_id=log.topic_id, partition=0, cluster_id="files", settings=settings, clock=clock
     )
     done.already_landed = lander.next_offset
-    for first, after, decoded in decode_file(decoder, log, first_row=lander.next_offset, batch_rows=batch_rows):
+    now = int(clock.now().timestamp() * 1000) if bound_by_now else None
+    for first, after, decoded in decode_file(decoder, log, lander.next_offset, batch_rows, append_time=now):
         lander.accept(decoded, first, after)
         done.rows += after - first
         done.records += decoded.records.num_rows
@@ -92,7 +97,7 @@ def ingest_file(
         if lander.roll_up_due() is not None:
             lander.roll_up()
         if progress is not None:
-            progress(path, after, log.rows)
+            progress(after, log.rows or 0)
     if lander.land() is not None:
         done.segments += 1
     lander.roll_up()

@@ -1,0 +1,69 @@
+"""What the shows share: a broker and topics of their own, producing, running a worker, reading digests."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from pipeline.demo.processes import WorkerProcess
+from pipeline.kafka import client, topics
+
+
+def distillwatch(*arguments: str | Path, check: bool = True) -> subprocess.CompletedProcess[str]:
+    """Run one command of the command line and return what it printed."""
+    command = [sys.executable, "-m", "pipeline.cli.main", *map(str, arguments)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    if check and result.returncode != 0:
+        sys.exit(f"{' '.join(command[2:])} ended with {result.returncode}:\n{result.stdout}\n{result.stderr}")
+    return result
+
+
+def as_json(*arguments: str | Path) -> Any:
+    return json.loads(distillwatch(*arguments, "--format", "json").stdout)
+
+
+def digest(lake: Path) -> dict[str, Any]:
+    rows = as_json("digest", "--lake", lake)
+    return rows[0]
+
+
+def new_topic(bootstrap: str, name: str, partitions: int = 4) -> None:
+    """A topic with the settings of ``llm-api-logs`` under another name."""
+    topics.create_like(bootstrap, "llm-api-logs", name, partitions=partitions)
+
+
+def produce(bootstrap: str, topic: str, messages: Iterable[tuple[bytes | None, bytes | None]]) -> int:
+    """Send (key, value) pairs as fast as the broker takes them and wait for all acknowledgements."""
+    producer = client.producer(bootstrap, linger_ms=20, batch_size=1 << 18)
+    sent = 0
+    try:
+        for key, value in messages:
+            producer.send(topic, key=key, value=value)
+            sent += 1
+        producer.flush()
+    finally:
+        producer.close()
+    return sent
+
+
+def run_worker(lake: Path, bootstrap: str, topic: str, log: Path, *extra: str, timeout: float = 600) -> float:
+    """Run one worker until it has caught up; returns its seconds."""
+    began = time.monotonic()
+    arguments = ["--lake", str(lake), "--bootstrap-servers", bootstrap, "--topic", topic, "--until-caught-up", *extra]
+    with WorkerProcess(arguments, log) as worker:
+        worker.wait(timeout)
+    return time.monotonic() - began
+
+
+def table(rows: Sequence[dict[str, Any]]) -> None:
+    """Plain aligned columns."""
+    names = list(rows[0])
+    cells = [[str(r[n]) for n in names] for r in rows]
+    widths = [max(len(n), *(len(c[i]) for c in cells)) for i, n in enumerate(names)]
+    for line in [names, *cells]:
+        print("  ".join(v.ljust(w) for v, w in zip(line, widths, strict=True)).rstrip(), flush=True)
