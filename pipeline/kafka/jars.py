@@ -245,6 +245,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m pipeline.kafka.jars", description=main.__doc__)
     parser.add_argument("--lock", action="store_true", help="resolve the roots anew and rewrite the lock")
     parser.add_argument("--kafka", metavar="VERSION", help="with --lock: another version of Kafka")
+    parser.add_argument("--quiet", action="store_true", help="say nothing if all is there")
     options = parser.parse_args(arguments)
     environment = Environment.read()
     if options.lock:
@@ -261,7 +262,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     with reporter("Fetching Kafka") as report:
         paths = ensure_jars(environment=environment, report=report)
-    sys.stdout.write(f"{len(paths)} jars of Kafka {Lock.committed().kafka} in {paths[0].parent}\n")
+    if not options.quiet:
+        sys.stdout.write(f"{len(paths)} jars of Kafka {Lock.committed().kafka} in {paths[0].parent}\n")
     return 0
 
 
