@@ -26,7 +26,7 @@ def attach(app: faust.App, deployment: Deployment, settings: WorkerSettings) -> 
             deployment.offer(batch)
 
     @app.on_partitions_revoked.connect(weak=False)  # type: ignore[untyped-decorator]
-    async def give_up(_app: Any, revoked: Any, **_: Any) -> None:
+    async def give_up(*_: Any, **__: Any) -> None:
         if not deployment.closing:
             await deployment.revoked(land=True)
 

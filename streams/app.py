@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from streams.settings import WorkerSettings
 
 # A batch is already what the agent wants: this codec returns its argument.
-PASS_THROUGH = "distillwatch-batch"
+BATCH_CODEC = "distillwatch-batch"
 
 
 class _PassThrough(codecs.Codec):  # type: ignore[misc]
@@ -26,7 +26,7 @@ class _PassThrough(codecs.Codec):  # type: ignore[misc]
         return s
 
 
-codecs.register(PASS_THROUGH, _PassThrough())
+codecs.register(BATCH_CODEC, _PassThrough())
 
 
 def build_app(settings: WorkerSettings, ledger: Ledger) -> faust.App:
@@ -62,12 +62,11 @@ def build_app(settings: WorkerSettings, ledger: Ledger) -> faust.App:
         web_enabled=True,
         web_bind=settings.web_host,
         web_host=settings.web_host,
+        # 0 is refused here; `health.attach` binds the true one.
         web_port=settings.web_port or 1,
         worker_redirect_stdouts=False,
         debug=False,
     )
-    # Faust's own check refuses 0, which asks the system for a port that is free.
-    app.conf.web_port = settings.web_port
     app.transport = ChainTransport(urls, app, ledger=ledger, fetch=settings.fetch, security=settings.security)
     app.producer_transport = app.transport
     return app
@@ -75,4 +74,4 @@ def build_app(settings: WorkerSettings, ledger: Ledger) -> faust.App:
 
 def batch_topic(app: faust.App, name: str) -> Any:
     """The topic as this app sees it: keys are unused, values are `FetchedBatch`."""
-    return app.topic(name, key_type=None, value_type=None, value_serializer=PASS_THROUGH, internal=False)
+    return app.topic(name, key_type=None, value_type=None, value_serializer=BATCH_CODEC, internal=False)

@@ -154,3 +154,11 @@ def log_to_stderr() -> None:
     # A lost connection is retried and told by `/health`; its every attempt is no news.
     for name in ("aiokafka", "kafka", "faust", "mode"):
         logging.getLogger(name).setLevel(logging.ERROR)
+    # Faust logs the comings and goings of its services under the modules of their classes.
+    logging.getLogger("streams.transport").setLevel(logging.WARNING)
+    logging.getLogger("aiokafka.consumer.group_coordinator").addFilter(_is_news)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """A new cluster makes the topic of group offsets at the first question, which fails and is asked again."""
+    return "GroupCoordinatorNotAvailableError" not in record.getMessage()

@@ -34,7 +34,9 @@ LONGEST_PAUSE = 15.0
 class Send(Protocol):
     """Hands one message to the producer; what it returns is done when Kafka has it."""
 
-    async def __call__(self, topic: str, key: bytes, value: bytes) -> Awaitable[Any]: ...
+    async def __call__(self, topic: str, key: bytes, value: bytes) -> Awaitable[Any]:
+        """Queue it."""
+        ...
 
 
 def letters(rejected: pa.Table) -> Iterator[tuple[bytes, bytes]]:

@@ -178,7 +178,7 @@ class Deployment:
         return all((lake.head(topic_id, p) or 0) >= end for p, end in (self._targets or {}).items())
 
     async def watch(self, group: str) -> None:
-        """By timer: is the topic still there, still the same, and does somebody own each of its partitions?"""
+        """By timer: see that the topic is still there, still the same, and each of its partitions owned by somebody."""
         problems: dict[str, str] = {}
         try:
             facts = await self._services.in_thread(self._services.broker.facts, self.topic)

@@ -51,8 +51,20 @@ def state(deployment: Deployment, dead_letters: DeadLetters, *, rebalancing: boo
     }
 
 
-def attach(app: faust.App, deployment: Deployment, dead_letters: DeadLetters, metrics: Metrics) -> None:
-    """Serve both pages."""
+def attach(
+    app: faust.App,
+    deployment: Deployment,
+    dead_letters: DeadLetters,
+    metrics: Metrics,
+    *,
+    host: str,
+    port: int,
+) -> None:
+    """Serve both pages; port 0 takes a free one, see `addresses`."""
+    from aiohttp.web import TCPSite
+
+    # Faust refuses port 0, and a free port that is looked for beforehand may be taken by the time it is bound.
+    app.web._transport_handlers["tcp"] = lambda: TCPSite(app.web._runner, host, port)  # noqa: SLF001
 
     @app.page("/health")  # type: ignore[untyped-decorator]
     async def health(self: Any, _request: Any) -> Any:
@@ -67,6 +79,11 @@ def attach(app: faust.App, deployment: Deployment, dead_letters: DeadLetters, me
         if memory is not None:
             metrics.set(m.MEMORY, memory)
         return self.text(metrics.render(), content_type="text/plain; version=0.0.4")
+
+
+def addresses(app: faust.App) -> list[tuple[str, int]]:
+    """Where the web server listens, once the app has started."""
+    return [(str(each[0]), int(each[1])) for each in app.web._runner.addresses]  # noqa: SLF001
 
 
 def _resident_bytes() -> int | None:

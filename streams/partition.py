@@ -33,7 +33,7 @@ LONGEST_PAUSE = 30.0
 
 
 class Stopped(Exception):
-    """This partition is being given up; whatever is held is dropped or landed by whoever asked."""
+    """A partition is being given up; whatever is held is dropped or landed by whoever asked."""
 
 
 class PartitionWorker:
@@ -298,7 +298,7 @@ class PartitionWorker:
         return facts.starts.get(self.tp.partition)
 
     async def _look_for_losses(self) -> None:
-        """A fetch did not begin where the last one ended: is the log still the one, and does it still reach back?"""
+        """When a fetch did not begin where the last ended: see that the log is still the one, and still reaches back."""
         facts = await self._facts_for_sure()
         if facts.topic_id != self._facts.topic_id:
             raise foreign(self.tp.topic, self._facts.topic_id, facts.topic_id)

@@ -91,6 +91,12 @@ class Runner:
 
     async def run(self) -> Outcome:
         """Work until told to stop, or until something is wrong; returns which."""
+        try:
+            return await self._run()
+        finally:
+            self.broker.close()
+
+    async def _run(self) -> Outcome:
         self.metrics.set(m.START_TIME, self.clock.now().timestamp())
         stop: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self._install_signals(stop)
@@ -122,7 +128,14 @@ class Runner:
             until_caught_up=self.settings.until_caught_up,
         )
         agents.attach(app, deployment, self.settings)
-        health.attach(app, deployment, dead_letters, self.metrics)
+        health.attach(
+            app,
+            deployment,
+            dead_letters,
+            self.metrics,
+            host=self.settings.web_host,
+            port=self.settings.web_port,
+        )
         outcome = await self._serve(app, deployment, stop)
         await self._stop(app, deployment)
         pool.shutdown(wait=False, cancel_futures=True)
@@ -133,7 +146,7 @@ class Runner:
             await app.start()
         except Exception as error:
             return Outcome(DistillwatchError(f"the worker could not start: {type(error).__name__}: {error}"))
-        for host, port in _addresses(app):
+        for host, port in health.addresses(app):
             logger.info("health and metrics: http://%s:%d/health and /metrics", host, port)
         crashed = asyncio.ensure_future(_wait_until_stopped(app))
         ends: list[asyncio.Future[Any]] = [stop, deployment.outcome, crashed]
@@ -166,7 +179,6 @@ class Runner:
             )
         except Exception as error:
             logger.warning("stopping Faust failed (%r); everything is landed", error)
-        self.broker.close()
 
     async def _wait_for_topic(
         self, pool: ThreadPoolExecutor, stop: asyncio.Future[Outcome]
@@ -226,11 +238,6 @@ async def _wait_until_stopped(app: faust.App) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(1.0):
                 await app._stopped.wait()  # noqa: SLF001 - `wait_until_stopped` does not see a crash
-
-
-def _addresses(app: faust.App) -> list[tuple[str, int]]:
-    runner = getattr(app.web, "_runner", None)
-    return [(str(a[0]), int(a[1])) for a in (runner.addresses if runner is not None else [])]
 
 
 def run(settings: WorkerSettings, domain: Domain) -> int:
