@@ -7,21 +7,25 @@ same on every backend, bit for bit.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from scipy import sparse
 
-from pipeline.errors import UsageError
+from pipeline.errors import OutOfBounds, UsageError
+from pipeline.kernels.device import KERNELS, SOURCE, Constants, chunks, device_sums
 from pipeline.kernels.kernel_mean import cosines
 from pipeline.kernels.moment import packed_moment, shifted
 from pipeline.kernels.product import grid_product, squared_norms
 from pipeline.kernels.segments import segment_sum
 from pipeline.kernels.topics import topics
-from pipeline.parameters import AMPLITUDE
-from pipeline.profiles.schema import FEATURES, TOPICS
+from pipeline.parameters import AMPLITUDE, random_codebook
+from pipeline.profiles.schema import FEATURES, PROJECTED, TOPICS
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
     import numpy.typing as npt
 
     from pipeline.parameters import Parameters
@@ -89,8 +93,7 @@ class NumpyBackend:
         out.topic[...] = topics(scores, xp=np)
         out.norm2[...] = squared_norms(x, xp=np)
         segment_sum(x, starts, GRID_LIMIT, out.embedding_sum, xp=np, one_hot=one_hot_sum)
-        table = parameters.cos_table.astype(np.float32)
-        waves = cosines(turns, parameters.phase_offset, table, xp=np)
+        waves = cosines(turns, parameters.phase_offset, parameters.cosines, xp=np)
         segment_sum(waves, starts, AMPLITUDE, out.kernel_mean, xp=np, one_hot=one_hot_sum)
         packed_moment(shifted(projected, parameters.shift, xp=np), starts, out.moment, xp=np)
 
@@ -107,8 +110,164 @@ def one_hot_sum(values: npt.NDArray[np.float32], starts: npt.NDArray[np.int64]) 
     return result
 
 
-def get_backend(name: str = "auto") -> Backend:
+class CudaTextBackend:
+    """The CUDA text on whatever launches it: the part of the cupy backend that needs no cupy.
+
+    Parameters
+    ----------
+    xp
+        Array module of the device.
+    launch
+        ``(kernel name, blocks, threads, *arguments)``.
+    """
+
+    name = "cuda"
+    block_records = 65_536
+
+    def __init__(self, xp: ModuleType, launch: Any) -> None:
+        self._xp = xp
+        self._launch = launch
+        self._constants: dict[str, Constants] = {}
+
+    def upload(self, array: npt.NDArray[Any]) -> Any:
+        """Host to device."""
+        return self._xp.asarray(array)
+
+    def download(self, array: Any) -> npt.NDArray[Any]:
+        """Device to host."""
+        return np.asarray(array)
+
+    def prepare(self, parameters: Parameters) -> Constants:
+        """The parameters on the device, uploaded once."""
+        known = self._constants.get(parameters.fingerprint)
+        if known is None:
+            known = self._constants[parameters.fingerprint] = Constants(
+                matrix=self.upload(parameters.matrix),
+                offset=self.upload(parameters.phase_offset),
+                cosines=self.upload(parameters.cos_table),
+                topics=TOPICS,
+                features=FEATURES,
+                projected=PROJECTED,
+                shift=parameters.shift,
+            )
+        return known
+
+    def sums(
+        self, q: npt.NDArray[np.int8], starts: npt.NDArray[np.int64], parameters: Parameters, out: Sums
+    ) -> None:
+        """See `Backend.sums`."""
+        constants = self.prepare(parameters)
+        low, high, segment = (self.upload(part) for part in chunks(starts, len(q), xp=np))
+        result = device_sums(
+            self.upload(np.ascontiguousarray(q)),
+            (low, high, segment),
+            len(starts),
+            constants,
+            xp=self._xp,
+            launch=self._launch,
+        )
+        for name in ("topic", "norm2"):
+            getattr(out, name)[...] = self.download(getattr(result, name))
+        for name in ("embedding_sum", "moment", "kernel_mean"):
+            getattr(out, name)[...] = self.download(getattr(result, name)).view(np.int64)
+
+
+class CupyBackend(CudaTextBackend):
+    """One CUDA device through cupy.
+
+    Parameters
+    ----------
+    tensor_cores
+        Let the matrix product run in TF32, if it turns out exact at start-up; else, and by default, in float32.
+
+    Raises
+    ------
+    UsageError
+        cupy is not installed, or no CUDA device answers.
+    """
+
+    name = "cupy"
+
+    def __init__(self, *, tensor_cores: bool = False) -> None:
+        cupy = _cupy()
+        if cupy is None:
+            msg = "the cupy backend needs cupy and a CUDA device; install distillwatch[gpu], or choose numpy"
+            raise UsageError(msg)
+        module = cupy.RawModule(code=cuda_source(), options=("--std=c++17",))
+        functions = {name: module.get_function(name) for name in KERNELS}
+
+        def launch(name: str, blocks: int, threads: int, *arguments: Any) -> None:
+            # cupy would pass a Python int as 64 bits; the kernels take C ints.
+            typed = tuple(np.int32(value) if isinstance(value, int) else value for value in arguments)
+            functions[name]((blocks,), (threads,), typed)
+
+        super().__init__(cupy, launch)
+        self._tensor_cores = tensor_cores
+
+    def download(self, array: Any) -> npt.NDArray[Any]:
+        """Device to host; waits for what was launched."""
+        result: npt.NDArray[Any] = self._xp.asnumpy(array)
+        return result
+
+    def prepare(self, parameters: Parameters) -> Constants:
+        """Upload the parameters; before their first use, see that the device's product is exact.
+
+        Raises
+        ------
+        OutOfBounds
+            It is not, even in float32.
+        """
+        known = parameters.fingerprint in self._constants
+        constants = super().prepare(parameters)
+        if known:
+            return constants
+        for tensor_cores in (True, False) if self._tensor_cores else (False,):
+            # Set either way: the environment variable CUPY_TF32 must not decide this.
+            _set_tensor_cores(self._xp, enabled=tensor_cores)
+            if self._is_exact(parameters, constants):
+                self._tensor_cores = tensor_cores
+                return constants
+        msg = "this device's float32 matrix product is not exact for grid vectors; use the numpy backend"
+        raise OutOfBounds(msg)
+
+    def _is_exact(self, parameters: Parameters, constants: Constants) -> bool:
+        """Compare one product with int64 on the host."""
+        q = random_codebook(parameters.space, "exactness")
+        _, product = grid_product(self.upload(q), constants.matrix, xp=self._xp)
+        expected = q.astype(np.int64) @ parameters.matrix.astype(np.int64)
+        return bool(np.array_equal(self.download(product), expected))
+
+
+def cuda_source() -> str:
+    """The CUDA text."""
+    return (files("pipeline.kernels") / SOURCE).read_text(encoding="utf-8")
+
+
+def _cupy() -> Any:
+    """The cupy module if it is installed and a device answers, else None."""
+    try:
+        import cupy
+    except ImportError:
+        return None
+    # Unlike getDeviceCount, this does not raise where there is no driver.
+    return cupy if cupy.cuda.is_available() else None
+
+
+def _set_tensor_cores(cupy: Any, *, enabled: bool) -> None:
+    linalg = cupy._core._routines_linalg  # noqa: SLF001 -- there is no public switch but an environment variable
+    kind = linalg.COMPUTE_TYPE_TF32 if enabled else linalg.COMPUTE_TYPE_FP32
+    linalg.set_compute_type(np.dtype(np.float32), kind)
+
+
+def get_backend(name: str = "auto", *, tensor_cores: bool = False) -> Backend:
     """The backend called ``numpy`` or ``cupy``; ``auto`` is cupy where a CUDA device answers, else numpy.
+
+    Parameters
+    ----------
+    name
+        Which.
+    tensor_cores
+        See `CupyBackend`.
 
     Raises
     ------
@@ -118,4 +277,6 @@ def get_backend(name: str = "auto") -> Backend:
     if name not in {"numpy", "cupy", "auto"}:
         msg = f"there is no backend {name!r}; choose numpy, cupy or auto"
         raise UsageError(msg)
+    if name == "cupy" or (name == "auto" and _cupy() is not None):
+        return CupyBackend(tensor_cores=tensor_cores)
     return NumpyBackend()

@@ -219,7 +219,7 @@ class Measures:
     def _flags(self, name: str) -> npt.NDArray[np.bool_]:
         return np.asarray(
             self._columns[name].cast(pa.bool_()).fill_null(False).to_numpy(zero_copy_only=False)
-        )  # noqa: FBT003
+        )
 
     def _valid(self, name: str) -> npt.NDArray[np.bool_] | None:
         """Which values are there; None means all of them."""

@@ -210,6 +210,13 @@ class Parameters:
         """``64 b + 32``, int32[256]: see `pipeline.kernels.kernel_mean.phases`."""
         return (self.phase.astype(np.int32) << SCALE_BITS) + (1 << (SCALE_BITS - 1))
 
+    @cached_property
+    def cosines(self) -> npt.NDArray[np.float32]:
+        """The cosine table as float32[4096], ready to be looked up."""
+        table = self.cos_table.astype(np.float32)
+        table.flags.writeable = False
+        return table
+
     @classmethod
     def default(cls, space: EmbeddingSpace | None = None) -> Parameters:
         """The shipped parameters of a space: all-MiniLM-L6-v2 with 384 dimensions.

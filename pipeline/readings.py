@@ -125,15 +125,17 @@ def mmd2(profiles: Profiles, reference: Profiles, *, unbiased: bool = True) -> n
         raise UsageError(msg)
     mine, theirs = _feature_means(profiles), _feature_means(reference)
     if not unbiased:
-        return ((mine - theirs) ** 2).sum(axis=1)
-    cross: npt.NDArray[np.float64] = (mine * theirs).sum(axis=1)
-    return _self_similarity(profiles, mine) + _self_similarity(reference, theirs) - 2.0 * cross
+        plain: npt.NDArray[np.float64] = ((mine - theirs) ** 2).sum(axis=1)
+        return plain
+    cross: npt.NDArray[np.float64] = 2.0 * (mine * theirs).sum(axis=1)
+    return _self_similarity(profiles, mine) + _self_similarity(reference, theirs) - cross
 
 
 def _feature_means(profiles: Profiles) -> npt.NDArray[np.float64]:
     """Mean random features, scaled so that a dot product approximates the mean kernel."""
     n = np.maximum(profiles.records, 1).astype(np.float64)[:, None]
-    return profiles.kernel_mean / (n * AMPLITUDE) * np.sqrt(2.0 / FEATURES)
+    means: npt.NDArray[np.float64] = profiles.kernel_mean / (n * AMPLITUDE) * np.sqrt(2.0 / FEATURES)
+    return means
 
 
 def _self_similarity(profiles: Profiles, means: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -12,6 +12,11 @@ if TYPE_CHECKING:
     from pipeline.kafka.broker import EmbeddedKafka
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The GPU job passes this, so that a skip for want of a device cannot look green."""
+    parser.addoption("--fail-missing-gpu", action="store_true", help="fail tests marked gpu where there is no device")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Whoever asks for Kafka is an integration test, whether it says so or not."""
     for item in items:

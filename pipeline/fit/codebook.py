@@ -123,7 +123,7 @@ def balance(corpus: Corpus, centroids: npt.NDArray[np.int8]) -> dict[str, object
 @click.option("--rounds", default=DEFAULT_ROUNDS, show_default=True, help="Rounds of k-means at most.")
 @click.option("--seed", default="distillwatch", show_default=True)
 @click.option("--output", type=click.Path(path_type=Path), required=True, help="int8[256, d], .npy")
-def main(embeddings: Path, model: str, cap: int, rounds: int, seed: str, output: Path) -> None:
+def main(*, embeddings: Path, model: str, cap: int, rounds: int, seed: str, output: Path) -> None:
     """Fit 256 topic centroids to a folder of embeddings, no source counting for more than CAP records."""
     corpus = read_corpus(embeddings, model)
     centroids = fit_codebook(corpus.balanced(cap), seed, rounds)

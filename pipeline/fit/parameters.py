@@ -79,15 +79,15 @@ def clipping(corpus: Corpus) -> dict[str, float]:
 )
 @click.option("--seed", default="distillwatch", show_default=True)
 @click.option("--output", type=click.Path(path_type=Path), required=True)
-def main(embeddings: Path, model: str, codebook: Path, seed: str, output: Path) -> None:
+def main(*, embeddings: Path, model: str, codebook: Path, seed: str, output: Path) -> None:
     """Write the parameters of a space and print what their integers cost on these embeddings."""
     corpus = read_corpus(embeddings, model)
     distance = median_distance(corpus)
     parameters = Parameters.generate(corpus.space, seed, np.load(codebook), distance)
     parameters.save(output)
     click.echo(f"{output}: {parameters.fingerprint}, shift {parameters.shift}, median distance {distance}")
-    for name, value in clipping(corpus).items():
-        click.echo(f"{name}: {value}")
+    for fact, number in clipping(corpus).items():
+        click.echo(f"{fact}: {number}")
     errors = kernel_mean_error(corpus, parameters)
     relative = np.array([pair["relative_error"] for pair in errors.values()])
     click.echo(

@@ -75,7 +75,13 @@ def packed_moment(y: Any, starts: Any, out: Any, *, xp: ModuleType) -> None:
     width = 2
     while width <= _PADDED:
         groups = xp.flatnonzero((sizes <= width) & (sizes > width // 2))
-        _padded_batches(padded, starts, sizes, groups, width, peak, tril, out, xp=xp)
+        source = (
+            padded.astype(xp.float32) if width * peak * peak <= EXACT_FLOAT32 and groups.shape[0] else padded
+        )
+        step = max(1, _BATCH_CELLS // (k * k))
+        for low in range(0, groups.shape[0], step):
+            chosen = groups[low : low + step]
+            out[chosen] = _padded_products(source, starts[chosen], sizes[chosen], width, xp=xp)[:, tril]
         width *= 2
     for group in xp.flatnonzero(sizes > _PADDED).tolist():
         low = int(starts[group])
@@ -83,35 +89,13 @@ def packed_moment(y: Any, starts: Any, out: Any, *, xp: ModuleType) -> None:
         out[group] = (rows.T @ rows).reshape(-1)[tril]
 
 
-def _padded_batches(
-    padded: Any,
-    starts: Any,
-    sizes: Any,
-    groups: Any,
-    width: int,
-    peak: int,
-    tril: Any,
-    out: Any,
-    *,
-    xp: ModuleType,
-) -> None:
-    """Moments of all groups of about one size, a bounded number of groups at a time."""
-    if groups.shape[0] == 0:
-        return
-    k = padded.shape[1]
-    source = padded.astype(xp.float32) if width * peak * peak <= EXACT_FLOAT32 else padded
+def _padded_products(source: Any, starts: Any, sizes: Any, width: int, *, xp: ModuleType) -> Any:
+    """``sum y y'`` of groups of at most ``width`` rows, [g, k * k]; the last row of ``source`` is zero."""
+    k = source.shape[1]
     offsets = xp.arange(width)
-    step = max(1, _BATCH_CELLS // (k * k))
-    for low in range(0, groups.shape[0], step):
-        chosen = groups[low : low + step]
-        index = xp.where(
-            offsets[None, :] < sizes[chosen][:, None],
-            starts[chosen][:, None] + offsets[None, :],
-            padded.shape[0] - 1,
-        )
-        rows = source[index]
-        products = xp.matmul(rows.transpose(0, 2, 1), rows)
-        out[chosen] = products.reshape(chosen.shape[0], k * k)[:, tril]
+    index = xp.where(offsets < sizes[:, None], starts[:, None] + offsets, source.shape[0] - 1)
+    rows = source[index]
+    return xp.matmul(rows.transpose(0, 2, 1), rows).reshape(starts.shape[0], k * k)
 
 
 def _outer(y: Any, groups: Any, out: Any, *, xp: ModuleType) -> None:

@@ -6,6 +6,7 @@ needs neither a sort nor a gather of the rows.
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -55,7 +56,7 @@ def merge(parts: Sequence[Profiles]) -> Profiles:
         for name in ("account_id", "window_start", *GROUP_FIELDS, "hashes")
     }
     merged = filled[0].__class__(parameters=parts[0].parameters, **columns)
-    if all(_last_key(one) < _first_key(two) for one, two in zip(ordered, ordered[1:], strict=False)):
+    if all(_last_key(one) < _first_key(two) for one, two in itertools.pairwise(ordered)):
         return merged
     return regroup(merged, group_rows(string_array(merged.account_id), merged.window_start))
 
@@ -92,9 +93,10 @@ def guard(rows: Profiles, grouping: Grouping) -> None:
     """
     n = len(grouping.order)
     largest_group = int(np.diff(grouping.starts, append=n).max(initial=0))
-    if largest_group * int(np.abs(rows.light.astype(np.float64)).max(initial=0.0)) < 2**62:
-        if largest_group * int(rows.light[:, RECORDS].max(initial=0)) <= rows.parameters.max_records:
-            return
+    largest_value = max(int(rows.light.max(initial=0)), -int(rows.light.min(initial=0)))
+    largest_count = int(rows.light[:, RECORDS].max(initial=0))
+    if largest_group * largest_value < 2**63 and largest_group * largest_count <= rows.parameters.max_records:
+        return
     for group, low in enumerate(grouping.starts.tolist()):
         high = int(grouping.starts[group + 1]) if group + 1 < len(grouping.starts) else n
         exact = [sum(column) for column in zip(*rows.light[grouping.order[low:high]].tolist(), strict=True)]
