@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 from pipeline.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,23 @@ class Environment:
             java_home=_folder(values, "JAVA_HOME"),
             path=values.get("PATH", os.defpath),
         )
+
+
+@contextmanager
+def trust_for_requests() -> Iterator[None]:
+    """Let the `requests` package trust what `SSL_CERT_FILE` names, as everything else here does.
+
+    It knows the certificates of a company's proxy only by a variable of its own.
+    """
+    given = os.environ.get("SSL_CERT_FILE")
+    if not given or os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE"):
+        yield
+        return
+    os.environ["REQUESTS_CA_BUNDLE"] = given
+    try:
+        yield
+    finally:
+        del os.environ["REQUESTS_CA_BUNDLE"]
 
 
 def _folder(values: Mapping[str, str], name: str) -> Path | None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.sax.saxutils import escape
 
+from pipeline.config import trust_for_requests
 from pipeline.kafka.jars import Jar, JarsUnavailable, Lock, Report
 
 if TYPE_CHECKING:
@@ -199,7 +200,7 @@ def _fetch_with_jgo(lock: Lock, folder: Path, environment: Environment, report: 
     del environment  # jgo is a Python package: no look at PATH
     with tempfile.TemporaryDirectory(prefix=".jgo-", dir=folder) as name:
         context = _jgo_context(Path(name))
-        with ThreadPoolExecutor(PARALLEL_DOWNLOADS) as pool:
+        with trust_for_requests(), ThreadPoolExecutor(PARALLEL_DOWNLOADS) as pool:
             running = {pool.submit(_fetch_one, context, jar): jar for jar in lock.jars}
             try:
                 for done, future in enumerate(as_completed(running), start=1):
@@ -215,12 +216,13 @@ def _resolve_with_jgo(roots: Sequence[str], folder: Path, environment: Environme
     del environment
     context = _jgo_context(folder / "jgo")
     try:
-        inputs, others = context.resolver.resolve([context.create_dependency(root) for root in roots])
-        return [
-            Jar(each.groupId, each.artifactId, each.version, _sha256(Path(each.artifact.resolve())))
-            for each in [*inputs, *others]
-            if each.scope in (None, "compile", "runtime")
-        ]
+        with trust_for_requests():
+            inputs, others = context.resolver.resolve([context.create_dependency(root) for root in roots])
+            return [
+                Jar(each.groupId, each.artifactId, each.version, _sha256(Path(each.artifact.resolve())))
+                for each in [*inputs, *others]
+                if each.scope in (None, "compile", "runtime")
+            ]
     except Exception as error:
         msg = f"jgo: {error}"
         raise ResolverFailed(msg) from error
