@@ -18,7 +18,7 @@ from pipeline.records import embeddings
 from pipeline.records.batch import Batch
 from pipeline.records.checks import BOOLEANS, INTEGERS, REALS, STRINGS
 from pipeline.records.hashes import HASH_FIELDS
-from pipeline.records.interpret import TEXT_FIELDS, decode_base64, text_without_embedding
+from pipeline.records.interpret import decode_base64, is_text, text_without_embedding
 from pipeline.records.json_columns import hash_of, time_of
 from pipeline.records.limits import shorten
 from pipeline.records.schema import POSITION_FIELDS
@@ -204,7 +204,7 @@ def _from_lists(batch: Batch, index: NDArray[np.intp], column: pa.Array, space: 
 
 
 def _without_embedding(batch: Batch, others: Iterable[str], rows: list[int] | range, state: str) -> None:
-    texts = sorted(set(others) & TEXT_FIELDS)
+    texts = sorted({name for name in others if is_text(name)})
     if texts:
         reason, detail = text_without_embedding(texts)
     else:

@@ -6,7 +6,7 @@ The result of a record depends on its bytes, its position and its append time, n
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from pipeline.errors import InvalidRecord, Reason, UsageError
 from pipeline.records import arrow_rows, ipc, json_columns
+from pipeline.records.adapters import ADAPTERS, AdapterName, adapt
 from pipeline.records.batch import Batch, Rejections, UnknownFields
 from pipeline.records.checks import check_batch
 from pipeline.records.hashes import HASH_FIELDS, PUBLIC_KEY, HashMixer
@@ -37,8 +38,6 @@ if TYPE_CHECKING:
 
     from pipeline.records.pseudonyms import Pseudonyms
     from pipeline.spaces import EmbeddingSpace
-
-Adapter = Literal["native", "otel", "litellm", "auto"]
 
 _NOT_STRICT = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
@@ -84,8 +83,11 @@ class RecordDecoder:
         max_future_seconds: float = DEFAULT_MAX_FUTURE_SECONDS,
         max_rows: int = DEFAULT_MAX_ROWS,
         max_uncompressed_bytes: int = DEFAULT_MAX_UNCOMPRESSED_BYTES,
-        adapter: Adapter = "native",
+        adapter: AdapterName = "native",
     ) -> None:
+        if adapter not in ADAPTERS:
+            msg = f"format {adapter!r} is not known; choose one of {', '.join(ADAPTERS)}"
+            raise UsageError(msg)
         self.space = space
         self.pseudonyms = pseudonyms
         self.max_future_seconds = max_future_seconds
@@ -295,15 +297,21 @@ class RecordDecoder:
         lenient = msgspec.json.Decoder(LenientRecord).decode
         names = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
+        native = self.adapter in {"native", "auto"}
+
         def read(value: bytes) -> WireRecord:
-            try:
-                record = lenient(value)
-                found = [name for name in names(value) if name not in KNOWN]
-            except _NOT_STRICT:
-                fields = parse_object(value)
-                record = to_wire(fields)
-                found = unknown_names(fields)
-            unknown.add(found)
+            if native:
+                try:
+                    record: WireRecord = lenient(value)
+                    found = [name for name in names(value) if name not in KNOWN]
+                except _NOT_STRICT:
+                    pass  # what is wrong, if anything, is found below
+                else:
+                    unknown.add(found)
+                    return record
+            fields, sources = adapt(parse_object(value), self.adapter)
+            record = to_wire(fields, sources)
+            unknown.add(unknown_names(fields))
             return record
 
         return read

@@ -10,6 +10,7 @@ import base64
 import binascii
 import json
 import math
+import re
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import InvalidRecord, Reason
@@ -59,6 +60,9 @@ TEXT_FIELDS = frozenset(
     }
 )
 
+# OpenLLMetry's attributes, one for each message: gen_ai.prompt.0.content
+_INDEXED_TEXT = re.compile(r"gen_ai\.(prompt|completion)\.\d")
+
 _UTF8_BOM = b"\xef\xbb\xbf"
 
 
@@ -107,13 +111,15 @@ def parse_object(value: bytes) -> dict[str, Any]:
     return parsed
 
 
-def to_wire(fields: Mapping[str, Any]) -> WireRecord:
+def to_wire(fields: Mapping[str, Any], sources: Mapping[str, str] | None = None) -> WireRecord:
     """A record from parsed fields, each checked for its type.
 
     Parameters
     ----------
     fields
         Names of the contract and others; the others are ignored.
+    sources
+        Where an adapter looked for the required fields, for the messages.
 
     Returns
     -------
@@ -127,9 +133,9 @@ def to_wire(fields: Mapping[str, Any]) -> WireRecord:
     """
     for name in REQUIRED[:-1]:
         if fields.get(name) is None:
-            raise InvalidRecord(Reason.MISSING_FIELD, _missing(name, fields))
+            raise InvalidRecord(Reason.MISSING_FIELD, _missing(name, fields, sources or {}))
     if fields.get("embedding") is None:
-        raise _without_embedding(fields)
+        raise _without_embedding(fields, sources or {})
     taken: dict[str, Any] = {}
     for name in FIELDS:
         value = fields.get(name)
@@ -253,20 +259,28 @@ def _text(name: str, value: str) -> str:
     return value
 
 
-def _missing(name: str, fields: Mapping[str, Any]) -> str:
+def _missing(name: str, fields: Mapping[str, Any], sources: Mapping[str, str]) -> str:
     state = "null" if name in fields else "missing"
+    if name in sources:
+        return f"{name} is {state}; every record needs one, it is read from {sources[name]}"
     others = ", ".join(shorten(other, 40) for other in list(fields)[:8]) or "none at all"
     return f"{name} is {state}; every record needs one (fields here: {others})"
 
 
-def _without_embedding(fields: Mapping[str, Any]) -> InvalidRecord:
-    texts = sorted(name for name in fields if name in TEXT_FIELDS and fields[name] not in (None, "", [], {}))
+def is_text(name: str) -> bool:
+    """Whether a field of this name holds prompts or answers."""
+    return name in TEXT_FIELDS or _INDEXED_TEXT.match(name) is not None
+
+
+def _without_embedding(fields: Mapping[str, Any], sources: Mapping[str, str]) -> InvalidRecord:
+    texts = sorted(name for name in fields if is_text(name) and fields[name] not in (None, "", [], {}))
     if texts:
         return InvalidRecord(*text_without_embedding(texts))
     state = "null" if "embedding" in fields else "missing"
     return InvalidRecord(
         Reason.NO_EMBEDDING,
-        f"embedding is {state}; send a list of numbers or base64 of the int8 values in `embedding`",
+        f"embedding is {state}; send a list of numbers or base64 of the int8 values in "
+        f"{sources.get('embedding', '`embedding`')}",
     )
 
 

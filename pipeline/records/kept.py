@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from pipeline.errors import InvalidRecord
 from pipeline.records import ipc
-from pipeline.records.interpret import TEXT_FIELDS, parse_object
+from pipeline.records.interpret import is_text, parse_object
 from pipeline.records.limits import MAX_RAW_BYTES, MAX_TEXT_BYTES
 from pipeline.records.pseudonyms import PREFIXES
 from pipeline.records.wire import KNOWN
@@ -63,7 +63,7 @@ def kept_row(table: pa.Table, row: int, pseudonyms: Pseudonyms | None) -> tuple[
 
 
 def _clean(name: str, value: Any, pseudonyms: Pseudonyms | None, depth: int) -> Any:
-    if depth > _MAX_DEPTH or (name in TEXT_FIELDS and value is not None):
+    if depth > _MAX_DEPTH or (is_text(name) and value is not None):
         return _placeholder(value)
     if isinstance(value, dict):
         return {key: _clean(key, item, pseudonyms, depth + 1) for key, item in value.items()}
