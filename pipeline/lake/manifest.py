@@ -11,7 +11,7 @@ from collections import Counter
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from pipeline.errors import LakeError
+from pipeline.errors import ChainMoved, LakeError
 from pipeline.lake.documents import readable
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ class Manifest:
 
         Raises
         ------
-        LakeError
+        ChainMoved
             A span does not begin where the chain stands, or a file to replace is not live: somebody else
             published in between, and the run holds rows twice or not at all.
         """
@@ -110,7 +110,7 @@ class Manifest:
         missing = gone - {file.path for file in self.files}
         if missing:
             msg = f"run {run_id} replaces {min(missing)}, which is not live any more; compact again"
-            raise LakeError(msg)
+            raise ChainMoved(msg)
         absorbed = dict(self.absorbed)
         all_spans = dict(self.spans)
         for key, span in spans.items():
@@ -119,7 +119,7 @@ class Manifest:
                     f"run {run_id} absorbs {key} from offset {span.first_offset}, but the chain is absorbed "
                     f"up to {absorbed[key]}; compact again"
                 )
-                raise LakeError(msg)
+                raise ChainMoved(msg)
             absorbed[key] = span.next_offset
             all_spans[key] = (*all_spans.get(key, ()), span)
         live = (*(file for file in self.files if file.path not in gone), *files)

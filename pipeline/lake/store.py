@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import uuid
+from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -69,6 +70,10 @@ class Store(Protocol):
 
     def path(self, key: str) -> Path:
         """Where readers find a file."""
+        ...
+
+    def remove_folder(self, folder: str) -> None:
+        """Remove a folder if it is empty; nothing where folders are only prefixes."""
         ...
 
 
@@ -155,6 +160,11 @@ class LocalStore:
     def delete(self, key: str) -> None:
         """Free a name."""
         self._unlink(self._root / key)
+
+    def remove_folder(self, folder: str) -> None:
+        """Remove a folder if it is empty."""
+        with suppress(OSError):
+            (self._root / folder).rmdir()
 
     def _make_folder(self, folder: Path) -> None:
         missing = []
