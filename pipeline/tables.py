@@ -19,6 +19,7 @@ SIGNAL_COLUMNS = (
     "effective_rank",
     "topic_entropy",
     "topic_coverage",
+    "unseen_topic_mass",
     "population_mmd2",
     "prompt_repeat_rate",
     "records_per_template",
@@ -26,9 +27,18 @@ SIGNAL_COLUMNS = (
     "sampling_entropy",
     "reasoning_share",
     "multiple_choices_share",
+    "logprobs_share",
+    "streamed_share",
+    "refusal_share",
+    "other_language_share",
+    "input_length_entropy",
+    "output_length_entropy",
     "output_tokens",
     "hour_entropy",
+    "minute_entropy",
     "network_entropy",
+    "user_agent_entropy",
+    "model_entropy",
 )
 
 _SIGNAL_FIELDS = tuple(pa.field(name, pa.float64()) for name in SIGNAL_COLUMNS)

@@ -1,0 +1,117 @@
+"""What a signal is: one named number of an account, with its formula, source, reach and blind spots."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pipeline.profiles.schema import FEATURES
+from pipeline.profiles.table import Profiles
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from pipeline.parameters import Parameters
+
+    Numbers = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Population:
+    """All records that accounts are compared with, as integers: ``records`` and ``kernel_mean`` int[256]."""
+
+    records: int
+    kernel_mean: tuple[int, ...]
+
+    @classmethod
+    def of(cls, profiles: Profiles) -> Population:
+        """The sum of profiles."""
+        return cls(int(profiles.records.sum()), tuple(int(v) for v in profiles.kernel_mean.sum(axis=0)))
+
+    def plus(self, other: Population) -> Population:
+        """Both together."""
+        sums = (a + b for a, b in zip(self.kernel_mean, other.kernel_mean, strict=True))
+        return Population(self.records + other.records, tuple(sums))
+
+    @classmethod
+    def empty(cls) -> Population:
+        """Nobody."""
+        return cls(0, (0,) * FEATURES)
+
+    def profile(self, parameters: Parameters) -> Profiles:
+        """As one profile, of which only `records` and `kernel_mean` mean anything."""
+        blank = Profiles.empty(parameters)
+        light = np.zeros((1, blank.light.shape[1]), np.int64)
+        light[0, 0] = self.records
+        return Profiles(
+            parameters=parameters,
+            account_id=np.array([""], object),
+            window_start=np.zeros(1, np.int64),
+            light=light,
+            cells=np.zeros((1, blank.cells.shape[1]), np.int64),
+            embedding_sum=np.zeros((1, blank.embedding_sum.shape[1]), np.int64),
+            moment=np.zeros((1, blank.moment.shape[1]), np.int64),
+            kernel_mean=np.array([self.kernel_mean], np.int64),
+            hashes=np.full((1, *blank.hashes.shape[1:]), np.uint64(2**64 - 1)),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a signal may know beside the account's own profile.
+
+    ``population`` None: signals that compare with it have no value.
+    """
+
+    population: Population | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """One signal.
+
+    Parameters
+    ----------
+    name
+        Column name in `account_scores`.
+    units
+        What it counts in.
+    formula
+        From the fields of a profile.
+    source
+        Publication, or the document of this project that measured it.
+    sees, misses
+        What moves it, and what does not although one might hope so.
+    says
+        Sentence about one value; ``{value}`` is filled in.
+    compute
+        float64[n] from n profiles (one per account); NaN where the profile cannot say.
+    """
+
+    name: str
+    units: str
+    formula: str
+    source: str
+    sees: str
+    misses: str
+    says: str
+    compute: Callable[[Profiles, Context], Numbers]
+
+    def sentence(self, value: float) -> str:
+        """The value in words."""
+        return self.says.format(value=value)
+
+
+def share(profiles: Profiles, field: str) -> Numbers:
+    """A light counter over records; NaN without records."""
+    n = profiles.records.astype(np.float64)
+    return np.where(n > 0, profiles.column(field) / np.maximum(n, 1.0), np.nan)
+
+
+def first(values: Numbers) -> float:
+    """The first value, rounded to four digits: for the examples."""
+    return round(float(values[0]), 4)

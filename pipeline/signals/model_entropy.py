@@ -1,0 +1,42 @@
+"""Over how many models the account spreads.
+
+Examples
+--------
+>>> from pipeline.signals.base import Context, first
+>>> from pipeline.signals.example import example
+>>> p = example(records=8, askable={"model_hashed_count": {1: 4, 3: 4}})
+>>> first(compute(p, Context()))  # ln 2 + 1/16
+0.7556
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pipeline import readings
+from pipeline.signals.base import Signal
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from pipeline.profiles.table import Profiles
+    from pipeline.signals.base import Context
+
+
+def compute(profiles: Profiles, context: Context) -> NDArray[np.float64]:
+    """See the formula below."""
+    del context
+    return readings.entropy(profiles, "model_hashed_count")
+
+
+SIGNAL = Signal(
+    name="model_entropy",
+    units="nats",
+    formula="-sum p ln p over model_hashed_count, plus (occupied - 1) / (2 n)",
+    source="Shannon entropy with the correction of Miller (1955)",
+    sees="a pivot to a new model within the time looked at",
+    misses="when it happened; ordinary upgrades look the same",
+    says="its models have an entropy of {value:.2f} nats",
+    compute=compute,
+)

@@ -1,0 +1,42 @@
+"""Over how many networks the account comes.
+
+Examples
+--------
+>>> from pipeline.signals.base import Context, first
+>>> from pipeline.signals.example import example
+>>> p = example(records=8, askable={"client_network_hashed_count": {1: 4, 3: 4}})
+>>> first(compute(p, Context()))  # ln 2 + 1/16
+0.7556
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pipeline import readings
+from pipeline.signals.base import Signal
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from pipeline.profiles.table import Profiles
+    from pipeline.signals.base import Context
+
+
+def compute(profiles: Profiles, context: Context) -> NDArray[np.float64]:
+    """See the formula below."""
+    del context
+    return readings.entropy(profiles, "client_network_hashed_count")
+
+
+SIGNAL = Signal(
+    name="network_entropy",
+    units="nats",
+    formula="-sum p ln p over client_network_hashed_count, plus (occupied - 1) / (2 n)",
+    source="Shannon entropy with the correction of Miller (1955)",
+    sees="traffic spread over proxies",
+    misses="resellers and travelling users; one network for a whole campaign",
+    says="its client networks have an entropy of {value:.2f} nats",
+    compute=compute,
+)

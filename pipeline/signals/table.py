@@ -1,0 +1,72 @@
+"""All signals of many accounts, column by column."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pipeline.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from pipeline.profiles.table import Profiles
+    from pipeline.signals.base import Context, Signal
+
+
+@dataclass(frozen=True, slots=True)
+class SignalTable:
+    """Signals of n accounts.
+
+    ``account_id`` object[n]; ``records`` int64[n]; ``columns[name]`` float64[n], NaN where there is no value.
+    """
+
+    account_id: NDArray[np.object_]
+    records: NDArray[np.int64]
+    columns: Mapping[str, NDArray[np.float64]]
+
+    def __len__(self) -> int:
+        return len(self.account_id)
+
+    @classmethod
+    def joined(cls, parts: Sequence[SignalTable], names: Sequence[str]) -> SignalTable:
+        """Several tables, one after the other; no parts give no rows."""
+        return cls(
+            np.concatenate([np.empty(0, object), *(part.account_id for part in parts)]),
+            np.concatenate([np.empty(0, np.int64), *(part.records for part in parts)]),
+            {name: np.concatenate([np.empty(0), *(part.columns[name] for part in parts)]) for name in names},
+        )
+
+
+def signal_table(
+    profiles: Profiles, context: Context, signals: Mapping[str, Signal] | None = None
+) -> SignalTable:
+    """Every signal of every account.
+
+    Parameters
+    ----------
+    profiles
+        One profile per account (`Profiles.by_account`).
+    context
+        What they are compared with.
+    signals
+        Default: the registry.
+
+    Raises
+    ------
+    UsageError
+        An account has more than one profile.
+    """
+    from pipeline.signals import SIGNALS
+
+    accounts = profiles.account_id
+    if len(set(accounts)) != len(accounts):
+        msg = f"{len(accounts)} profiles of {len(set(accounts))} accounts; add up the windows first (by_account())"
+        raise UsageError(msg)
+    chosen = SIGNALS if signals is None else signals
+    columns = {name: signal.compute(profiles, context) for name, signal in chosen.items()}
+    return SignalTable(accounts, profiles.records.copy(), columns)
