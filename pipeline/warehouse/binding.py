@@ -7,6 +7,7 @@ one snapshot. They are quoted all the same, because a lake may lie in a folder o
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -95,7 +96,7 @@ def create_table(
     """
     declared = ", ".join(f"{identifier(column)} {type_}" for column, type_ in columns.items())
     connection.execute(f"create table raw.{identifier(name)} ({declared})")
-    values = [{column: row.get(column) for column in columns} for row in rows]
+    values = [{column: _as_declared(row.get(column), type_) for column, type_ in columns.items()} for row in rows]
     if not values:
         return
     structure = json.dumps([columns])
@@ -107,3 +108,13 @@ def create_table(
         ),
         {"rows": json.dumps(values, default=str)},
     )
+
+
+def _as_declared(value: object, type_: str) -> object:
+    """Times as naive UTC, whatever zone a writer put on them; the rest as it is."""
+    if type_ != "TIMESTAMP" or not isinstance(value, str):
+        return value
+    moment = datetime.fromisoformat(value) if value else None
+    if moment is not None and moment.tzinfo is not None:
+        moment = moment.astimezone(UTC).replace(tzinfo=None)
+    return moment and moment.isoformat()

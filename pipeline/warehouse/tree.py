@@ -99,6 +99,8 @@ class SqlFile:
         The one statement, without the tests.
     tests
         What stands below ``-- Tests``; empty when there is nothing.
+    text
+        The whole file.
     """
 
     name: str
@@ -107,6 +109,7 @@ class SqlFile:
     parameters: tuple[Parameter, ...]
     statement: str
     tests: str
+    text: str
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -177,7 +180,7 @@ def parse(name: str, layer: str, text: str) -> SqlFile:
     body = "\n".join(lines[body_start:])
     statement, _, tests = body.partition(_TESTS)
     parameters = tuple(_parameter(name, line) for line in _parameter_lines(layer, header))
-    return SqlFile(name, layer, MappingProxyType(header), parameters, statement.strip(), tests.strip())
+    return SqlFile(name, layer, MappingProxyType(header), parameters, statement.strip(), tests.strip(), text)
 
 
 def _parameter_lines(layer: str, header: Mapping[str, str]) -> list[str]:

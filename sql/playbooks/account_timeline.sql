@@ -5,7 +5,7 @@
 --   since timestamp = 1970-01-01: first window to show
 --   until timestamp = 9999-01-01: show windows before this
 -- grain: one row per window of the account, oldest first
--- reads: windows, account_timeline
+-- reads: account_timeline
 -- detects: bursts, sudden changes of topic spread, of parameters, of the share of prompts that ask for reasoning
 -- does not detect: the order of requests inside a window; anything that several accounts do together
 -- false positives: a new feature of an honest customer changes its timeline as abruptly as a harvest does

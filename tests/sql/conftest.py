@@ -1,0 +1,189 @@
+"""Small lakes, written the way the program writes them: landers, roll-ups, result tables, live alerts."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from pipeline.clock import ManualClock
+from pipeline.engine import Engine
+from pipeline.lake import Lake
+from pipeline.landing import LandingSettings, PartitionLander
+from pipeline.parameters import Parameters
+from pipeline.records.schema import REJECTED_SCHEMA, Decoded, record_schema
+from pipeline.spaces import EmbeddingSpace
+from pipeline.tables import TABLES, table_schema
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+SPACE = EmbeddingSpace("test-model", 8)
+NOW = datetime(2026, 2, 1, tzinfo=UTC)
+
+
+@cache
+def parameters() -> Parameters:
+    return Parameters.generate(SPACE, seed="sql")
+
+
+def embedding(direction: int) -> bytes:
+    """A grid vector along one of the 16 half-axes: records of one direction share a topic."""
+    vector = np.zeros(SPACE.dimension, np.int8)
+    vector[direction % 8] = 51 if direction < 8 else -51
+    return vector.tobytes()
+
+
+def _full(schema: pa.Schema, rows: list[dict[str, Any]]) -> pa.Table:
+    """Rows with only the interesting columns, completed: times from text, lists empty, the rest null."""
+    arrays = []
+    for field in schema:
+        values = [row.get(field.name) for row in rows]
+        if pa.types.is_timestamp(field.type):
+            values = [datetime.fromisoformat(v).replace(tzinfo=None) if isinstance(v, str) else v for v in values]
+        elif pa.types.is_list(field.type):
+            values = [[] if value is None else value for value in values]
+        arrays.append(pa.array(values, field.type))
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
+class LakeBuilder:
+    """A lake that grows step by step."""
+
+    def __init__(self, path: Path) -> None:
+        self.clock = ManualClock(NOW)
+        self.lake = Lake.create(path, parameters=parameters(), clock=self.clock)
+        self.engine = Engine(parameters())
+        self._landers: dict[tuple[str, int], PartitionLander] = {}
+
+    @property
+    def path(self) -> Path:
+        return self.lake.root
+
+    def lander(self, topic: str, partition: int) -> PartitionLander:
+        if (topic, partition) not in self._landers:
+            topic_id = f"id-of-{topic}"
+            self.lake.begin(topic_id, partition, topic=topic, start=0, cluster_id="cluster-1")
+            self._landers[topic, partition] = PartitionLander(
+                self.lake,
+                self.engine,
+                topic=topic,
+                topic_id=topic_id,
+                partition=partition,
+                cluster_id="cluster-1",
+                settings=LandingSettings(),
+                clock=self.clock,
+            )
+        return self._landers[topic, partition]
+
+    def add(self, rows: Iterable[dict[str, Any]]) -> None:
+        """Hand over records, and rejected ones (those with a ``reason``), one offset each."""
+        for row in rows:
+            lander = self.lander(row.get("topic", "llm-api-logs"), row.get("partition", 0))
+            offset = lander.next_offset
+            whole = {
+                "request_id": f"r{offset}",
+                "embedding": embedding(row.get("direction", 0)),
+                **row,
+                "topic_id": lander.chain.topic_id,
+                "topic": lander.topic,
+                "partition": lander.chain.partition,
+                "offset": offset,
+                "row": 0,
+            }
+            records = rejected = []
+            if "reason" in row:
+                raw = row.get("raw", "").encode()
+                rejected = [{**whole, "raw": raw, "raw_bytes": len(raw)}]
+            else:
+                records = [whole]
+            lander.accept(
+                Decoded(_full(record_schema(SPACE), records), _full(REJECTED_SCHEMA, rejected), {}), offset, offset + 1
+            )
+
+    def land(self) -> None:
+        """One segment of what every partition holds."""
+        for lander in self._landers.values():
+            lander.land()
+
+    def roll_up(self) -> None:
+        """Segments, then windows."""
+        self.land()
+        for lander in self._landers.values():
+            lander.roll_up()
+
+    def publish(self, name: str, rows: list[dict[str, Any]]) -> None:
+        """A result table of these rows."""
+        file = self.lake.put_table(name, _full(table_schema(name), rows))
+        self.lake.publish(lambda manifest: manifest.with_tables(name, [file], append=True))
+
+    def raise_alert(self, alert: dict[str, Any]) -> None:
+        """An alert as the worker puts it into the lake."""
+        assert self.lake.store.put_bytes(json.dumps(alert).encode(), f"alerts/{alert['alert_id']}.json")
+
+    def step(self, line: dict[str, Any]) -> None:
+        """One line of a golden case's story."""
+        table = line.get("table")
+        if "step" in line:
+            {"land": self.land, "roll_up": self.roll_up}[line["step"]]()
+        elif table == "live_alert":
+            self.raise_alert({key: value for key, value in line.items() if key != "table"})
+        elif table in TABLES:
+            self.publish(table, [line])
+        else:
+            assert table is None, f"unknown table {table}"
+            self.add([line])
+
+
+@pytest.fixture
+def build(tmp_path: Path) -> Callable[[], LakeBuilder]:
+    return lambda: LakeBuilder(tmp_path / "lake")
+
+
+@pytest.fixture(scope="session")
+def empty_lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Nothing but the file that makes a folder a lake."""
+    whole = LakeBuilder(tmp_path_factory.mktemp("empty") / "whole").path
+    bare = tmp_path_factory.mktemp("bare")
+    (bare / "lake.json").write_bytes((whole / "lake.json").read_bytes())
+    return bare
+
+
+def make_population(builder: LakeBuilder) -> None:
+    """Forty accounts over two days on two partitions, landed in uneven pieces: some windows have several deltas."""
+    rng = np.random.default_rng(7)
+    for piece, count in enumerate((90, 1, 260, 40)):
+        builder.add(
+            {
+                "account_id": f"account-{rng.integers(40):02d}",
+                "event_time": str(np.datetime64("2026-01-10", "us") + rng.integers(0, 48 * 3600 * 10**6)),
+                "partition": int(rng.integers(2)),
+                "direction": int(rng.integers(16)),
+                "input_tokens": int(rng.integers(0, 5000)) if rng.random() < 0.9 else None,
+                "output_tokens": int(rng.integers(0, 900)),
+                "latency_ms": int(rng.integers(1, 9000)),
+                "temperature": float(rng.choice([0.0, 0.7])),
+                "model": str(rng.choice(["m-1", "m-2"])),
+                "template_hash": int(rng.integers(0, 9)) * 2**60 + 5,
+                "client_network": f"10.{rng.integers(5)}.0.0/16",
+                "status": str(rng.choice(["ok", "error", "refused"])),
+                "reasoning_requested": bool(rng.integers(2)),
+            }
+            for _ in range(count)
+        )
+        if piece < 3:
+            builder.roll_up()
+    builder.land()
+
+
+@pytest.fixture(scope="session")
+def populated(tmp_path_factory: pytest.TempPathFactory) -> LakeBuilder:
+    builder = LakeBuilder(tmp_path_factory.mktemp("populated") / "lake")
+    make_population(builder)
+    return builder
