@@ -23,19 +23,24 @@ with every_signal as (
   into name signal value signal_value
 ),
 
-ranked as (
+mine as (
+  select signal, signal_value from every_signal where account_id = $account_id
+),
+
+placed as (
   select
-    account_id,
-    signal,
-    signal_value,
-    -- Mid-rank: ties share the middle of their places.
-    (rank() over by_value + count(*) over same_value / 2 - 0.5) / count(*) over (partition by signal) as rank_in_lake,
-    median(signal_value) over (partition by signal) as lake_median,
-    count(*) over (partition by signal) as accounts
-  from every_signal
-  window
-    by_value as (partition by signal order by signal_value),
-    same_value as (partition by signal, signal_value)
+    mine.signal,
+    mine.signal_value,
+    -- Mid-rank: accounts with the same value count half.
+    (
+      count(*) filter (where every_signal.signal_value < mine.signal_value)
+      + count(*) filter (where every_signal.signal_value = mine.signal_value) / 2
+    ) / count(*) as rank_in_lake,
+    median(every_signal.signal_value) as lake_median,
+    count(*) as accounts
+  from mine
+  join every_signal using (signal)
+  group by mine.signal, mine.signal_value
 ),
 
 judged as (
@@ -43,21 +48,21 @@ judged as (
 )
 
 select
-  ranked.signal,
-  ranked.signal_value,
-  ranked.rank_in_lake,
-  ranked.lake_median,
-  ranked.accounts,
+  placed.signal,
+  placed.signal_value,
+  placed.rank_in_lake,
+  placed.lake_median,
+  placed.accounts,
   populations.median as reference_median,
-  safe_div(ranked.signal_value - populations.median, populations.mad) as reference_deviations,
+  safe_div(placed.signal_value - populations.median, populations.mad) as reference_deviations,
   judged.records,
   judged.score,
   judged.p_value,
   judged.decision
-from ranked
-join judged on judged.account_id = ranked.account_id
+from placed
+cross join judged
 left join reference_populations as populations
   on populations.reference = judged.reference
-  and populations.signal = ranked.signal
+  and populations.signal = placed.signal
   and populations.benign_class is not distinct from judged.benign_class
-order by abs(ranked.rank_in_lake - 0.5) desc, ranked.signal;
+order by abs(placed.rank_in_lake - 0.5) desc, placed.signal;
