@@ -102,10 +102,11 @@ class WindowKeys:
         )
 
     def keep(self, records: pa.Table) -> pa.Table:
-        """The records of these keys."""
+        """The rows of these keys; the table has ``window_start`` or ``event_time``."""
         if not records.num_rows or not len(self.accounts):
             return records.slice(0, 0)
-        codes = _codes(records.column("account_id"), records.column("event_time"), self.accounts, self.window)
+        times = records.column("window_start" if "window_start" in records.column_names else "event_time")
+        codes = _codes(records.column("account_id"), times, self.accounts, self.window)
         return records.filter(pa.array(np.isin(codes, self.codes)))
 
 
