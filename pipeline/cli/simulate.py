@@ -15,6 +15,7 @@ from pipeline.errors import UsageError
 
 if TYPE_CHECKING:
     from pipeline.clock import Clock
+    from pipeline.simulate.records import Traffic
     from pipeline.simulate.sinks import Sink
 
 RECORDS_PER_ACCOUNT = 250
@@ -22,22 +23,62 @@ RECORDS_PER_ACCOUNT = 250
 
 @click.command("simulate", short_help="Send labelled traffic with known attackers to a file or to Kafka.")
 @click.option("--records", type=click.IntRange(1), default=100_000, show_default=True, help="Records in all.")
-@click.option("--accounts", type=click.IntRange(1), help=f"Accounts in all; default: one for {RECORDS_PER_ACCOUNT} records.")
+@click.option(
+    "--accounts",
+    type=click.IntRange(1),
+    help=f"Accounts in all; default: one for {RECORDS_PER_ACCOUNT} records.",
+)
 @click.option("--seed", type=int, default=1, show_default=True, help="Same seed, same records.")
-@click.option("--attack-share", type=click.FloatRange(0, 1), default=0.05, show_default=True, help="Share of accounts.")
-@click.option("--days", type=click.FloatRange(0.25, 3650), default=7.0, show_default=True, help="Length of the period.")
-@click.option("--end", type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%SZ"]), help="End of the period, UTC; default: now.")
+@click.option(
+    "--attack-share", type=click.FloatRange(0, 1), default=0.05, show_default=True, help="Share of accounts."
+)
+@click.option(
+    "--days", type=click.FloatRange(0.25, 3650), default=7.0, show_default=True, help="Length of the period."
+)
+@click.option(
+    "--end",
+    type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%SZ"]),
+    help="End of the period, UTC; default: now.",
+)
 @click.option("--shuffle-roles", is_flag=True, help="Let any source of topics play any role.")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="File to write.")
-@click.option("--format", "file_format", type=click.Choice(["jsonl", "jsonl.gz", "parquet"]), help="Default: by the file's name.")
-@click.option("--labels", type=click.Path(path_type=Path, dir_okay=False), help="Default: FILE.labels.jsonl beside --out.")
+@click.option(
+    "--format",
+    "file_format",
+    type=click.Choice(["jsonl", "jsonl.gz", "parquet"]),
+    help="Default: by the file's name.",
+)
+@click.option(
+    "--labels",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Default: FILE.labels.jsonl beside --out.",
+)
 @click.option("--bootstrap-servers", help="Kafka instead of a file: host:port, several with commas.")
 @click.option("--topic", default="llm-api-logs", show_default=True)
-@click.option("--kafka-properties", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="Security settings.")
-@click.option("--encoding", type=click.Choice(["json", "arrow"]), default="json", show_default=True, help="Of Kafka messages.")
-@click.option("--arrow-rows", type=click.IntRange(1), default=1000, show_default=True, help="Most records of an Arrow message.")
-@click.option("--rate", type=click.FloatRange(0, min_open=True), help="Records a second; default: as fast as possible.")
+@click.option(
+    "--kafka-config",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Properties file with security settings.",
+)
+@click.option(
+    "--encoding",
+    type=click.Choice(["json", "arrow"]),
+    default="json",
+    show_default=True,
+    help="Of Kafka messages.",
+)
+@click.option(
+    "--arrow-rows",
+    type=click.IntRange(1),
+    default=1000,
+    show_default=True,
+    help="Most records of an Arrow message.",
+)
+@click.option(
+    "--rate", type=click.FloatRange(0, min_open=True), help="Records a second; default: as fast as possible."
+)
 def command(
+    *,
     records: int,
     accounts: int | None,
     seed: int,
@@ -50,7 +91,7 @@ def command(
     labels: Path | None,
     bootstrap_servers: str | None,
     topic: str,
-    kafka_properties: Path | None,
+    kafka_config: Path | None,
     encoding: str,
     arrow_rows: int,
     rate: float | None,
@@ -81,7 +122,16 @@ def command(
     traffic = Traffic(world, end.replace(tzinfo=UTC) if end else clock.now())
     started, sent = clock.monotonic(), 0
     sink = _sink(
-        traffic, out, file_format, bootstrap_servers, topic, kafka_properties, encoding, arrow_rows, rate, clock
+        traffic,
+        out=out,
+        file_format=file_format,
+        bootstrap_servers=bootstrap_servers,
+        topic=topic,
+        kafka_config=kafka_config,
+        encoding=encoding,
+        arrow_rows=arrow_rows,
+        rate=rate,
+        clock=clock,
     )
     with reporter("simulate") as advance, sink:
         for table in traffic:
@@ -108,27 +158,28 @@ def command(
 
 
 def _sink(
-    traffic: object,
+    traffic: Traffic,
+    *,
     out: Path | None,
     file_format: str | None,
     bootstrap_servers: str | None,
     topic: str,
-    kafka_properties: Path | None,
+    kafka_config: Path | None,
     encoding: str,
     arrow_rows: int,
     rate: float | None,
     clock: Clock,
 ) -> Sink:
-    from pipeline.simulate.records import Traffic
     from pipeline.simulate.sinks import FileSink, Pacer, kafka_sink
 
     if out is not None:
-        assert isinstance(traffic, Traffic)
         out.parent.mkdir(parents=True, exist_ok=True)
         return FileSink(out, traffic.schema, file_format)
     assert bootstrap_servers is not None
     from pipeline.kafka.properties import security_from_file
 
-    security = security_from_file(kafka_properties) if kafka_properties else None
+    security = security_from_file(kafka_config) if kafka_config else None
     pacer = Pacer(rate, clock, time.sleep) if rate else None
-    return kafka_sink(bootstrap_servers, topic, security, encoding=encoding, arrow_rows=arrow_rows, pacer=pacer)
+    return kafka_sink(
+        bootstrap_servers, topic, security, encoding=encoding, arrow_rows=arrow_rows, pacer=pacer
+    )

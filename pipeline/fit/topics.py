@@ -167,7 +167,8 @@ def nearest_cosine_distances(vectors: NDArray[np.int8]) -> NDArray[np.float64]:
     unit /= np.linalg.norm(unit, axis=1, keepdims=True)
     cosine = unit @ unit.T
     np.fill_diagonal(cosine, -1)
-    return 1 - cosine.max(axis=1)
+    nearest: NDArray[np.float64] = cosine.max(axis=1)
+    return 1 - nearest
 
 
 def mean_cosine(vectors: NDArray[np.int8]) -> float:
@@ -240,8 +241,12 @@ def fit(corpora: Sequence[Corpus], seed: int) -> tuple[Topics, list[Likeness]]:
 
 
 @click.command()
-@click.option("--embeddings", type=click.Path(path_type=Path, file_okay=False), default="../shared/data/embeddings")
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), default=None, help="Default: the shipped file.")
+@click.option(
+    "--embeddings", type=click.Path(path_type=Path, file_okay=False), default="../shared/data/embeddings"
+)
+@click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), default=None, help="Default: the shipped file."
+)
 @click.option("--seed", type=int, default=20_260_101, show_default=True)
 def command(embeddings: Path, out: Path | None, seed: int) -> None:
     """Fit the topic figures of the simulator and print how like the real points they are."""

@@ -8,11 +8,12 @@ import numpy as np
 
 from pipeline.parameters import Parameters
 from pipeline.profiles.schema import ASKABLE_FIELDS, CELL_OFFSETS, LIGHT_FIELDS
-from pipeline.profiles.table import Profiles
 from pipeline.signals.base import Population
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from pipeline.profiles.table import Profiles
 
 
 def example(

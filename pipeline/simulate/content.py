@@ -126,7 +126,9 @@ class Topics:
                 out[index] = self._of_source(s, component[index], place[index], prompt[index])
         return out
 
-    def _of_source(self, s: int, component: NDArray[np.int64], place: Words, prompt: Words) -> NDArray[np.float32]:
+    def _of_source(
+        self, s: int, component: NDArray[np.int64], place: Words, prompt: Words
+    ) -> NDArray[np.float32]:
         bank = _bank(_BANK_ROWS, self.basis.shape[1], 1)
         rest = _bank(_REST_ROWS, self.dimension, 2)
         share = float(self.anchor_share[s])
@@ -145,13 +147,13 @@ class Topics:
         # Sixteenths of a grid step times int8: all sums are integers below 2**24, so the product is exact and a
         # prompt gets the same vector in whatever batch it is drawn.
         np.rint(along * np.float32(16), out=along)
-        vectors = along @ self.basis[s].astype(np.float32)
+        vectors: NDArray[np.float32] = along @ self.basis[s].astype(np.float32)
         vectors *= np.float32(1 / (16 * grid_scale(self.dimension)))
         vectors += self.centroid[component]
         # The remainder is noise in all directions; anchored prompts share it in the same proportion.
         level = self.remainder[component].astype(np.float32)[:, None]
         few = np.uint64(_REST_ROWS - 1)
-        noise = rest[(own >> np.uint64(24)) & few]
+        noise: NDArray[np.float32] = rest[(own >> np.uint64(24)) & few]
         noise *= level * np.float32(math.sqrt(1 - share))
         vectors += noise
         if share:

@@ -119,7 +119,7 @@ def slots(rng: random.Random, choices: list[int]) -> list[int]:
 
 
 def draw_stream(
-    rng: random.Random, kind: StreamKind, name: str, account: int, weight: float, around: Surroundings
+    rng: random.Random, kind: StreamKind, around: Surroundings, *, name: str, account: int, weight: float
 ) -> Stream:
     """One stream of a kind with habits of its own, in the surroundings of its account."""
     mode = rng.choices((NONE, FRESH, FEW), kind.templates)[0]
@@ -165,7 +165,7 @@ def draw_stream(
         "adoption_delay": rng.expovariate(1 / 40.0),  # hours after the release
         "network_known": float(rng.random() < 0.95),
     }
-    if kind.adoption[0] > 0.5:  # noqa: PLR2004 - a pivot: it moves for certain, and soon
+    if kind.adoption[0] > 0.5:
         values["adoption"] = between(rng, kind.adoption)
         values["adoption_delay"] = rng.uniform(0, 24)
     number_of_networks = rng.randint(*kind.networks)

@@ -32,7 +32,13 @@ ROLES: dict[str, dict[str, float]] = {
     "tools": {"gorilla_tooluse": 2, "snips": 1},
     "instructions": {"self_instruct": 1, "gpteacher_roleplay": 2, "gpteacher_codegen": 2, "arena_hard": 1},
     "documents": {"banking77": 1, "gpteacher_roleplay": 1, "self_instruct": 1, "big_bench_hard": 1},
-    "harvest": {"gpteacher_codegen": 2, "gorilla_tooluse": 2, "gsm8k": 2, "self_instruct": 1, "big_bench_hard": 1},
+    "harvest": {
+        "gpteacher_codegen": 2,
+        "gorilla_tooluse": 2,
+        "gsm8k": 2,
+        "self_instruct": 1,
+        "big_bench_hard": 1,
+    },
 }
 
 
@@ -234,11 +240,21 @@ _agent = StreamKind(
     overhead=(200, 3000),
 )
 _tutoring = replace(
-    _agent, role="reasoning", pool=(0.5, 10), skew=(1.2, 3.0), output_log=(4.8, 6.8), session=(3, 25), gap=(15, 120)
+    _agent,
+    role="reasoning",
+    pool=(0.5, 10),
+    skew=(1.2, 3.0),
+    output_log=(4.8, 6.8),
+    session=(3, 25),
+    gap=(15, 120),
 )
-_tool_user = replace(_agent, role="tools", coherent=0.5, pool=(0.6, 12), session=(2, 20), reasoning=(0.0, 0.8))
+_tool_user = replace(
+    _agent, role="tools", coherent=0.5, pool=(0.6, 12), session=(2, 20), reasoning=(0.0, 0.8)
+)
 _document = replace(_batch, role="harvest", region=(3, 25), pool=(0.8, 12), sequential=0.7)
-_niche = StreamKind(role="chat", region=(1, 3), pool=(0.5, 20), coherent=0.4, reasoning=(0.0, 0.8), wrapper=(0.1, 0.5))
+_niche = StreamKind(
+    role="chat", region=(1, 3), pool=(0.5, 20), coherent=0.4, reasoning=(0.0, 0.8), wrapper=(0.1, 0.5)
+)
 _researcher = StreamKind(
     role="harvest",
     sources=(1, 3),
@@ -290,9 +306,39 @@ _harvest = StreamKind(
     output_log=(5.0, 7.2),
 )
 _reasoning_harvest = replace(
-    _harvest, role="reasoning", reasoning=(0.4, 1.0), four_answers=0.4, other_language=(0.0, 0.5), output_log=(5.5, 7.3)
+    _harvest,
+    role="reasoning",
+    reasoning=(0.4, 1.0),
+    four_answers=0.4,
+    other_language=(0.0, 0.5),
+    output_log=(5.5, 7.3),
 )
-_drip = replace(_harvest, burst=(0.5, 4.0), days=(0.9, 1.0), session=(1, 6), gap=(30, 300), flatness=(0.2, 1.0))
+# What the public reports describe: a program that walks a corpus once, round the clock, asking for the reasoning.
+_plain = replace(
+    _harvest,
+    sources=(2, 3),
+    evenness=(0.6, 1.0),
+    pool=(3, 30),
+    sequential=1.0,
+    coherent=0.0,
+    retry=(0.0, 0.005),
+    four_answers=0.0,
+    wrapper=(0.0, 0.1),
+    templates=(0.0, 0.0, 1.0),
+    few=(1, 3),
+    reasoning=(0.7, 1.0),
+    combos=(1, 1),
+    flatness=(0.8, 1.0),
+    burst=(1.0, 4.0),
+    days=(0.6, 1.0),
+    session=(20, 100),
+    networks=(2, 6),
+    agents=(1, 2),
+    output_log=(6.2, 7.2),
+)
+_drip = replace(
+    _harvest, burst=(0.5, 4.0), days=(0.9, 1.0), session=(1, 6), gap=(30, 300), flatness=(0.2, 1.0)
+)
 
 STREAMS: dict[str, StreamKind] = {
     "chat": _chat,
@@ -318,6 +364,8 @@ STREAMS: dict[str, StreamKind] = {
         retry=(0.0, 0.1),
     ),
     "reasoning_harvest": _reasoning_harvest,
+    "plain_harvest": _plain,
+    "plain_reasoning_harvest": replace(_plain, role="reasoning"),
     "drip": _drip,
     "pivot_harvest": replace(_harvest, adoption=(0.6, 1.0)),
 }
@@ -377,10 +425,22 @@ ATTACKS: dict[str, AccountKind] = {
         0.12, (1000, 0.8), ("harvest", "reasoning_harvest"), (0.1, 0.25, 0.5), ("chat", "support_bot"), (1, 3)
     ),
     "hydra": AccountKind(
-        0.34, (180, 0.6), ("harvest", "reasoning_harvest"), (0.4, 0.6, 0.8), ("chat", "support_bot"), (1, 2), 0.5
+        0.34,
+        (180, 0.6),
+        ("harvest", "reasoning_harvest"),
+        (0.4, 0.6, 0.8),
+        ("chat", "support_bot"),
+        (1, 2),
+        0.5,
     ),
     "slow_drip": AccountKind(0.07, (200, 0.5), ("drip",)),
     "pivot": AccountKind(0.07, (700, 0.8), ("pivot_harvest",)),
+}
+
+# The first account of these kinds in a world is a plain one.
+PLAIN: dict[str, AccountKind] = {
+    "harvest": AccountKind(0.0, (900, 0.3), ("plain_harvest",)),
+    "reasoning_harvest": AccountKind(0.0, (900, 0.3), ("plain_reasoning_harvest",)),
 }
 
 # A world with any attacker has these first: the demo's story needs them.

@@ -37,7 +37,9 @@ def choose(world: World, moments: Moments) -> Prompts:
     answers = np.maximum(number["answers"][stream], 1.0)
     step = np.floor(moments.ordinal / answers).astype(np.int64)
     # A retry sends the prompt before once more.
-    step = np.where((uniform(word, moments.ordinal, 0x71) < number["retry"][stream]) & (step > 0), step - 1, step)
+    step = np.where(
+        (uniform(word, moments.ordinal, 0x71) < number["retry"][stream]) & (step > 0), step - 1, step
+    )
     size = world.pool_size[stream]
     popular = np.floor(size * uniform(word, step, 0x72) ** number["skew"][stream])
     walked = np.mod(step, size)
@@ -46,7 +48,10 @@ def choose(world: World, moments: Moments) -> Prompts:
     blocks = np.ceil(size / BLOCK)
     block = np.floor(blocks * uniform(moments.session, 0x73) ** number["skew"][stream])
     within = np.minimum(block * BLOCK + np.floor(BLOCK * uniform(word, step, 0x74)), size - 1)
-    slot = np.where(sequential, walked, np.where(coherent, within, popular)).astype(np.int64) + world.pool_start[stream]
+    slot = (
+        np.where(sequential, walked, np.where(coherent, within, popular)).astype(np.int64)
+        + world.pool_start[stream]
+    )
     pool = world.pool[stream]
     # A coherent stream keeps a topic per block, so that a session has one topic; others a topic per prompt.
     topic_key = np.where(coherent, slot // BLOCK, slot)

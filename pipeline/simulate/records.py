@@ -49,7 +49,9 @@ def hex_strings(prefix: str, words: Words) -> pa.Array:
     rows[:, : len(lead)] = lead
     rows[:, len(lead) :] = digits.view(np.uint8).reshape(-1, 16)
     offsets = np.arange(len(words) + 1, dtype=np.int32) * rows.shape[1]
-    return pa.StringArray.from_buffers(len(words), pa.py_buffer(offsets), pa.py_buffer(np.ascontiguousarray(rows)))
+    return pa.StringArray.from_buffers(
+        len(words), pa.py_buffer(offsets), pa.py_buffer(np.ascontiguousarray(rows))
+    )
 
 
 @cache
@@ -61,7 +63,11 @@ def _combos() -> tuple[list[float | None], list[float | None], list[int | None]]
 @cache
 def _combo_columns() -> tuple[pa.Array, pa.Array, pa.Array]:
     temperature, top_p, max_tokens = _combos()
-    return pa.array(temperature, pa.float64()), pa.array(top_p, pa.float64()), pa.array(max_tokens, pa.int64())
+    return (
+        pa.array(temperature, pa.float64()),
+        pa.array(top_p, pa.float64()),
+        pa.array(max_tokens, pa.int64()),
+    )
 
 
 class Traffic:
@@ -119,7 +125,9 @@ class Traffic:
         temperature, top_p, max_tokens = (column.take(sampling) for column in _combo_columns())
         reasoning = uniform(key, 0x02) < number["reasoning"]
         model = self._models(moments, number, key)
-        limit = np.where(max_tokens.is_null(), 1 << 20, max_tokens.fill_null(1 << 20).to_numpy(zero_copy_only=False))
+        limit = np.where(
+            max_tokens.is_null(), 1 << 20, max_tokens.fill_null(1 << 20).to_numpy(zero_copy_only=False)
+        )
         logs = number["output_log"] + number["output_sigma"] * normal(key, 0x03) + 0.5 * reasoning
         output = np.minimum(np.rint(np.exp(np.clip(logs, 0, 12))), limit).astype(np.int64)
         status = self._statuses(number, key)
@@ -140,7 +148,9 @@ class Traffic:
             "account_id": self._account_ids.take(account),
             "event_time": pa.array(self.start_us + moments.time).cast(pa.timestamp("us")),
             "embedding": pa.Array.from_buffers(
-                pa.binary(self.space.dimension), len(moments), [None, pa.py_buffer(np.ascontiguousarray(vectors))]
+                pa.binary(self.space.dimension),
+                len(moments),
+                [None, pa.py_buffer(np.ascontiguousarray(vectors))],
             ),
             "embedding_model": _same(self.space.model, len(moments)),
             "model": _pick([name for name, _ in MODELS], model),
@@ -206,7 +216,9 @@ def _known_words(words: Words, known: NDArray[np.bool_]) -> pa.Array:
     return pa.array(words, mask=~known)
 
 
-def _pick(values: list[str] | pa.Array, index: NDArray[np.integer], known: NDArray[np.bool_] | None = None) -> pa.Array:
+def _pick(
+    values: list[str] | pa.Array, index: NDArray[np.integer], known: NDArray[np.bool_] | None = None
+) -> pa.Array:
     mask = None if known is None else ~known
     dictionary = values if isinstance(values, pa.Array) else pa.array(values, pa.string())
     return dictionary.take(pa.array(index, mask=mask))

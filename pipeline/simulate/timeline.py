@@ -78,10 +78,15 @@ def intensity(world: World, hour: int, start_hour: int) -> NDArray[np.float64]:
     active = (hour >= np.minimum(first, total - 6)) & (hour < last)
     clock = (start_hour + hour) % 24
     apart = np.abs((clock + 0.5 - number["peak_hour"] + 12) % 24 - 12)
-    day = np.exp(-0.5 * (apart / 3.5) ** 2) * np.where(((start_hour + hour) // 24) % 7 >= 5, number["weekend"], 1.0)
+    day = np.exp(-0.5 * (apart / 3.5) ** 2) * np.where(
+        ((start_hour + hour) // 24) % 7 >= 5, number["weekend"], 1.0
+    )
     # 24 hours of `day` add up to about 8.8: so scaled, flatness is the share of round-the-clock traffic.
     level = number["flatness"] * 8.8 / 24 + (1 - number["flatness"]) * day
-    gamma = gammaincinv(number["burst"], np.clip(uniform(world.word, hour, 0x61), 1e-9, 1 - 1e-9)) / number["burst"]
+    gamma = (
+        gammaincinv(number["burst"], np.clip(uniform(world.word, hour, 0x61), 1e-9, 1 - 1e-9))
+        / number["burst"]
+    )
     # Never quite zero while active, so that every record finds an hour.
     return np.where(active, level * gamma + 1e-6, 0.0)
 

@@ -16,7 +16,16 @@ from pipeline.simulate import mixing
 from pipeline.simulate.catalogue import LANGUAGES, PLACES
 from pipeline.simulate.content import Topics, default_topics
 from pipeline.simulate.habits import NUMBERS, SLOTS, Stream, Surroundings, draw_stream, some_agents
-from pipeline.simulate.kinds import ATTACKS, BENIGN, FIRST_ATTACKS, ROLES, STREAMS, AccountKind, StreamKind
+from pipeline.simulate.kinds import (
+    ATTACKS,
+    BENIGN,
+    FIRST_ATTACKS,
+    PLAIN,
+    ROLES,
+    STREAMS,
+    AccountKind,
+    StreamKind,
+)
 from pipeline.simulate.labels import Label
 
 if TYPE_CHECKING:
@@ -61,12 +70,14 @@ class WorldSettings:
                 msg = f"{name} is {value}; it must be at least {low}"
                 raise UsageError(msg)
         if self.records < self.accounts:
-            msg = f"{self.records} records do not go round {self.accounts} accounts; ask for at least one each"
+            msg = (
+                f"{self.records} records do not go round {self.accounts} accounts; ask for at least one each"
+            )
             raise UsageError(msg)
         if not 0 <= self.attack_share <= 1:
             msg = f"attack_share is {self.attack_share}; it is a share between 0 and 1"
             raise UsageError(msg)
-        if not 0.25 <= self.days <= 3650:  # noqa: PLR2004
+        if not 0.25 <= self.days <= 3650:
             msg = f"days is {self.days}; a period has between 0.25 and 3650 days"
             raise UsageError(msg)
 
@@ -130,7 +141,7 @@ class _Builder:
         popular = [rng.randrange(POPULAR_NETWORKS) for _ in range(rng.randint(0, 5))]
         main, other = (LANGUAGES.index(language) for language in languages)
         english = LANGUAGES.index("en")
-        if rng.random() < 0.6 and main != english:  # noqa: PLR2004 - many work in English
+        if rng.random() < 0.6 and main != english:
             main, other = english, main
         return Surroundings(
             networks=own + popular,
@@ -157,7 +168,9 @@ class _Builder:
             own = topics.weight[components].astype(np.float64) ** (1 - evenness)
             low, high = kind.region
             if high:
-                kept = np.array(rng.sample(range(len(components)), min(rng.randint(low, high), len(components))))
+                kept = np.array(
+                    rng.sample(range(len(components)), min(rng.randint(low, high), len(components)))
+                )
                 # A region: few topics, the first ones far more often than the last.
                 own = own[kept] / (1 + np.arange(len(kept))) ** rng.uniform(0.3, 1.2)
                 components = components[kept]
@@ -167,7 +180,7 @@ class _Builder:
 
     def stream(self, name: str, account: int, weight: float, around: Surroundings) -> Stream:
         kind = STREAMS[name]
-        stream = draw_stream(self.rng, kind, name, account, weight, around)
+        stream = draw_stream(self.rng, kind, around, name=name, account=account, weight=weight)
         stream.mixture = self.mixture(kind)
         public = stream.values["sequential"] and kind.role in {"evaluation", "harvest", "reasoning"}
         # Half of them walk through a published corpus in its own order, and so meet each other's prompts.
@@ -187,14 +200,18 @@ class _Builder:
             self.public[source] = self.add_mixture(components, self.topics.weight[components], (source,))
         return self.public[source]
 
-    def add_mixture(self, component: NDArray[np.int64], weight: NDArray[np.floating], sources: tuple[str, ...]) -> int:
+    def add_mixture(
+        self, component: NDArray[np.int64], weight: NDArray[np.floating], sources: tuple[str, ...]
+    ) -> int:
         edges = np.cumsum(weight / weight.sum())
         place = np.searchsorted(edges, (np.arange(_TABLE) + 0.5) / _TABLE)
         self.mixtures.append(component[np.minimum(place, len(component) - 1)].astype(np.int16))
         self.mixture_sources.append(sources)
         return len(self.mixtures) - 1
 
-    def account(self, name: str, kind: AccountKind, around: Surroundings, template: Stream | None = None) -> None:
+    def account(
+        self, name: str, kind: AccountKind, around: Surroundings, template: Stream | None = None
+    ) -> None:
         """One account with its streams; ``template`` is the campaign's stream that a hydra shares."""
         rng = self.rng
         account = len(self.kinds)
@@ -207,12 +224,22 @@ class _Builder:
             main.mixture, main.pool, main.combos = template.mixture, template.pool, template.combos
             main.kind, main.pool_ratio = template.kind, max(main.pool_ratio, 1.0)
             main.pool_start = template.pool_start + account * 50_000
-            shared = ("sequential", "answers", "choices", "wrapper", "template_mode", "templates", "system_prompts")
+            shared = (
+                "sequential",
+                "answers",
+                "choices",
+                "wrapper",
+                "template_mode",
+                "templates",
+                "system_prompts",
+            )
             main.values.update({key: template.values[key] for key in shared})
         self.streams.append(main)
         for part in (rng.random() + 0.1 for _ in range(covers)):
             self.streams.append(self.stream(rng.choice(kind.cover), account, part, around))
-        cover_sum = sum(stream.weight for stream in self.streams[len(self.streams) - covers :]) if covers else 0.0
+        cover_sum = (
+            sum(stream.weight for stream in self.streams[len(self.streams) - covers :]) if covers else 0.0
+        )
         for stream in self.streams[len(self.streams) - covers :] if covers else ():
             stream.weight *= total * (1 - share) / cover_sum
         self.kinds.append(name)
@@ -238,7 +265,9 @@ def allot(shares: dict[str, float], total: int, first: tuple[str, ...] = ()) -> 
 
 
 def _roles(settings: WorldSettings, topics: Topics, rng: random.Random) -> dict[str, dict[str, float]]:
-    known = {role: {s: w for s, w in weights.items() if s in topics.sources} for role, weights in ROLES.items()}
+    known = {
+        role: {s: w for s, w in weights.items() if s in topics.sources} for role, weights in ROLES.items()
+    }
     if not settings.shuffle_roles:
         return known
     names = list(topics.sources)
@@ -247,7 +276,9 @@ def _roles(settings: WorldSettings, topics: Topics, rng: random.Random) -> dict[
 
 
 def _benign(build: _Builder, count: int) -> None:
-    names = [name for name, n in allot({k: v.share for k, v in BENIGN.items()}, count).items() for _ in range(n)]
+    names = [
+        name for name, n in allot({k: v.share for k, v in BENIGN.items()}, count).items() for _ in range(n)
+    ]
     build.rng.shuffle(names)
     while names:
         # Companies, labs and campuses: several accounts with shared networks and payment.
@@ -272,6 +303,8 @@ def _attacks(build: _Builder, count: int) -> None:
             size = min(left, rng.randint(12, 60)) if name == "hydra" else 1
             around = build.surroundings(1)
             template, campaign = None, None
+            # The first of its kind is a plain one, as in the public reports: the demo's story needs it.
+            plain = PLAIN.get(name) if left == total else None
             payments = [build.token("pay") for _ in range(1 + size // rng.randint(2, 6))]
             if name == "hydra":
                 campaign = build.token("campaign")
@@ -281,9 +314,9 @@ def _attacks(build: _Builder, count: int) -> None:
                 around.agents = some_agents(rng, 5)
                 template = build.stream(rng.choice(kind.main), -1, 0.0, around)
             for _ in range(size):
-                build.account(name, kind, around, template)
-                build.organizations.append(build.token("org") if rng.random() < 0.4 else None)  # noqa: PLR2004
-                build.payments.append(rng.choice(payments) if rng.random() < 0.9 else None)  # noqa: PLR2004
+                build.account(name, plain or kind, around, template)
+                build.organizations.append(build.token("org") if rng.random() < 0.4 else None)
+                build.payments.append(rng.choice(payments) if rng.random() < 0.9 else None)
                 build.campaigns.append(campaign)
             left -= size
 
@@ -297,7 +330,10 @@ def build_world(settings: WorldSettings, topics: Topics | None = None) -> World:
     _benign(build, settings.accounts - attacking)
     _attacks(build, attacking)
     counts = _counts(build)
-    ids = [f"acct_{int(word) & 0xFFFF_FFFF_FFFF:012x}" for word in mixing.mix(np.arange(len(build.kinds)), settings.seed)]
+    ids = [
+        f"acct_{int(word) & 0xFFFF_FFFF_FFFF:012x}"
+        for word in mixing.mix(np.arange(len(build.kinds)), settings.seed)
+    ]
     streams = build.streams
     return World(
         settings=settings,
@@ -342,7 +378,7 @@ def _labels(build: _Builder, ids: list[str], counts: NDArray[np.int64]) -> list[
     mine: list[list[int]] = [[] for _ in ids]
     for number, stream in enumerate(build.streams):
         mine[stream.account].append(number)
-    attacking = {name for kind in ATTACKS.values() for name in kind.main}
+    attacking = {name for kind in (*ATTACKS.values(), *PLAIN.values()) for name in kind.main}
     labels = []
     for account, numbers in enumerate(mine):
         attack = build.kinds[account] in ATTACKS
