@@ -300,7 +300,8 @@ class Parameters:
             The file is missing, not such a file, of another version, or its fingerprint does not match.
         """
         try:
-            with np.load(path, allow_pickle=False) as stored:
+            # Opened here: numpy leaves the file open when it turns out not to be an archive.
+            with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as stored:
                 version = int(stored["version"])
                 if version != VERSION:
                     msg = f"{path} has parameters of version {version}; this release reads version {VERSION}"

@@ -16,7 +16,7 @@ from scipy import sparse
 from pipeline.errors import OutOfBounds, UsageError
 from pipeline.kernels.distinct import bottom_k
 from pipeline.profiles.keys import group_rows, string_array
-from pipeline.profiles.schema import DISTINCT_FIELDS, RECORDS, SKETCH
+from pipeline.profiles.schema import COUNTERS, DISTINCT_FIELDS, RECORDS, SKETCH
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -159,7 +159,8 @@ def subtract(whole: Profiles, part: Profiles) -> Profiles:
     left = {name: getattr(whole, name).copy() for name in GROUP_FIELDS}
     for name, values in left.items():
         values[rows] -= getattr(part, name)
-    negative = (left["light"] < 0).any(axis=1) | (left["cells"] < 0).any(axis=1)
+    # Token sums may be negative by themselves: a log may hold -1 for "not counted".
+    negative = (left["light"][:, COUNTERS] < 0).any(axis=1) | (left["cells"] < 0).any(axis=1)
     gone = left["light"][:, RECORDS] == 0
     residue = np.zeros(len(whole), dtype=bool)
     for values in left.values():
@@ -167,9 +168,10 @@ def subtract(whole: Profiles, part: Profiles) -> Profiles:
     bad = np.flatnonzero(negative | residue)
     if len(bad):
         row = int(bad[0])
+        part_records = dict(zip(rows.tolist(), part.records.tolist(), strict=True))
         msg = (
-            f"account {whole.account_id[row]!r} at window {whole.window_start[row]} has "
-            f"{whole.light[row, RECORDS]} records from which other sums are taken than were added; "
+            f"{part_records.get(row, 0)} records cannot be taken off the {whole.light[row, RECORDS]} of account "
+            f"{whole.account_id[row]!r} at window {whole.window_start[row]}: they are not among them; "
             "only what was added before can be subtracted"
         )
         raise UsageError(msg)

@@ -33,6 +33,9 @@ LIGHT_FIELDS = (
     "other_language",
 )
 RECORDS = LIGHT_FIELDS.index("records")
+COUNTERS = [number for number, name in enumerate(LIGHT_FIELDS) if not name.endswith("_tokens")]
+"""Columns of the light fields that can never be negative."""
+
 EMBEDDING_NORM2 = LIGHT_FIELDS.index("embedding_norm2")
 
 ASKABLE_FIELDS = {
@@ -106,6 +109,7 @@ __all__ = [
     "ASKABLE_FIELDS",
     "CELLS",
     "CELL_OFFSETS",
+    "COUNTERS",
     "DISTINCT_FIELDS",
     "EMBEDDING_NORM2",
     "FEATURES",

@@ -14,9 +14,8 @@ def cubin(source: str, architecture: int) -> bytes:
     nvrtc = pytest.importorskip("cupy_backends.cuda.libs.nvrtc", reason="cupy (group nvrtc) is not installed")
     program = nvrtc.createProgram(source, "profile.cu", (), ())
     try:
-        nvrtc.compileProgram(
-            program, (f"--gpu-architecture=sm_{architecture}", "--std=c++17", "-Werror=all-warnings")
-        )
+        nvrtc.compileProgram(program, (f"--gpu-architecture=sm_{architecture}", "--std=c++17"))
+        assert nvrtc.getProgramLog(program).strip("\0\n ") == ""
         return nvrtc.getCUBIN(program)
     except nvrtc.NVRTCError:
         raise AssertionError(nvrtc.getProgramLog(program)) from None
