@@ -90,14 +90,17 @@ def seconds_to_times(seconds: NDArray[np.generic]) -> tuple[NDArray[np.int64], N
         int64 ``[n]`` (0 where not good) and bool ``[n]``.
     """
     if seconds.dtype.kind in "iu":
-        good = np.asarray(seconds < MAX_SECONDS) & np.asarray(seconds > -MAX_SECONDS)
-        return np.where(good, seconds, 0).astype(np.int64) * MICROSECONDS, good
+        whole = np.where(seconds > MAX_SECONDS, MAX_SECONDS, seconds).astype(np.int64)  # type: ignore[operator]
+        good = (whole < MAX_SECONDS) & (whole > -MAX_SECONDS)
+        return np.where(good, whole, 0) * MICROSECONDS, good
     values = seconds.astype(np.float64)
     good = np.abs(values) < MAX_SECONDS  # False for NaN
     values = np.where(good, values, 0.0)
+    # The fraction apart: above 2**31 s a whole product would already be rounded to a half or a quarter.
+    whole = np.floor(values)
+    parts = whole.astype(np.int64) * MICROSECONDS + np.floor((values - whole) * 1e6).astype(np.int64)
     nearest = np.rint(values * 1e6)
-    times = np.where(nearest / 1e6 == values, nearest, np.floor(values * 1e6))
-    return times.astype(np.int64), good
+    return np.where(nearest / 1e6 == values, nearest.astype(np.int64), parts), good
 
 
 def parse_times(texts: pa.Array) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
