@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol, TextIO
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Protocol, Self, TextIO
 
 from pipeline.clock import SystemClock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from types import TracebackType
 
     from pipeline.clock import Clock
 
@@ -80,3 +81,36 @@ class _Lines:
         count = f"{done:,} of {total:,}" if total else f"{done:,}"
         self._stream.write(f"{self._title}: {count}{f' ({what})' if what else ''}\n")
         self._stream.flush()
+
+
+class Steps:
+    """Progress of work that has several named steps, one after another.
+
+    A step begins when it first reports; the one before it is then finished.
+    """
+
+    def __init__(self, title: str, *, stream: TextIO | None = None, clock: Clock | None = None) -> None:
+        self._title = title
+        self._stream = stream
+        self._clock = clock
+        self._step: str | None = None
+        self._stack = ExitStack()
+        self._advance: Advance | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    def report(self, step: str, done: int, total: int) -> None:
+        """`done` of `total` of `step` are finished; a reporter of its own for each step."""
+        if step != self._step:
+            self._stack.close()
+            title = f"{self._title}: {step}"
+            self._advance = self._stack.enter_context(reporter(title, stream=self._stream, clock=self._clock))
+            self._step = step
+        assert self._advance is not None
+        self._advance(done, total)

@@ -36,7 +36,7 @@ class WorkerProcess:
         log.parent.mkdir(parents=True, exist_ok=True)
         self._out = log.open("ab")
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "pipeline.cli.main", "worker", *arguments],
+            [sys.executable, "-m", "pipeline.cli", "worker", *arguments],
             stdin=subprocess.DEVNULL,
             stdout=self._out,
             stderr=subprocess.STDOUT,

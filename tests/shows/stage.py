@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from pipeline.kafka import client, topics
 
 def distillwatch(*arguments: str | Path, check: bool = True) -> subprocess.CompletedProcess[str]:
     """Run one command of the command line and return what it printed."""
-    command = [sys.executable, "-m", "pipeline.cli.main", *map(str, arguments)]
+    command = [sys.executable, "-m", "pipeline.cli", *map(str, arguments)]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     if check and result.returncode != 0:
         sys.exit(f"{' '.join(command[2:])} ended with {result.returncode}:\n{result.stdout}\n{result.stderr}")
@@ -34,12 +35,13 @@ def digest(lake: Path) -> dict[str, Any]:
 
 def new_topic(bootstrap: str, name: str, partitions: int = 4) -> None:
     """A topic with the settings of ``llm-api-logs`` under another name."""
-    topics.create_like(bootstrap, "llm-api-logs", name, partitions=partitions)
+    like = next(t for t in topics.defined() if t.name == "llm-api-logs")
+    topics.apply(bootstrap, topics=[replace(like, name=name, partitions=partitions), *topics.defined()[1:]])
 
 
 def produce(bootstrap: str, topic: str, messages: Iterable[tuple[bytes | None, bytes | None]]) -> int:
     """Send (key, value) pairs as fast as the broker takes them and wait for all acknowledgements."""
-    producer = client.producer(bootstrap, linger_ms=20, batch_size=1 << 18)
+    producer = client.producer(bootstrap)
     sent = 0
     try:
         for key, value in messages:
@@ -54,7 +56,7 @@ def produce(bootstrap: str, topic: str, messages: Iterable[tuple[bytes | None, b
 def run_worker(lake: Path, bootstrap: str, topic: str, log: Path, *extra: str, timeout: float = 600) -> float:
     """Run one worker until it has caught up; returns its seconds."""
     began = time.monotonic()
-    arguments = ["--lake", str(lake), "--bootstrap-servers", bootstrap, "--topic", topic, "--until-caught-up", *extra]
+    arguments = ["--lake", str(lake), "--bootstrap-servers", bootstrap, "--topic", topic, "--until-caught-up", "--group", f"{topic}-{lake.name}", *extra]
     with WorkerProcess(arguments, log) as worker:
         worker.wait(timeout)
     return time.monotonic() - began

@@ -1,0 +1,189 @@
+"""``distillwatch verify``: the proof that nothing was lost, doubled or changed; an alert derived again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from pipeline.cli.lake_options import backend_option, lake_option
+from pipeline.cli.output import Format, format_option, print_mappings
+
+if TYPE_CHECKING:
+
+    from pipeline.clock import Clock
+    from pipeline.lake import Lake
+    from pipeline.verification import KafkaSide, Verification
+
+FINDING_COLUMNS = ("severity", "check", "chain", "where", "expected", "found")
+
+
+@click.command("verify")
+@lake_option
+@click.option(
+    "--alert",
+    "alert_id",
+    help="Derive this alert again from the records it names, instead of checking the lake.",
+)
+@click.option(
+    "--sample",
+    type=click.IntRange(1),
+    default=1000,
+    show_default=True,
+    help="Landed windows to recompute from their records.",
+)
+@click.option(
+    "--all", "everything", is_flag=True, help="Recompute every window and digest every column of every file."
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Which windows are sampled.")
+@click.option(
+    "--bootstrap-servers",
+    metavar="HOST:PORT,…",
+    help="Also hold the lake against this Kafka, message by message.  [default: the lake alone]",
+)
+@click.option(
+    "--kafka-config",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Properties file with security.protocol, sasl.* and ssl.* settings.",
+)
+@click.option(
+    "--pseudonym-key",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The key the records were landed with; without it only positions are compared with Kafka.",
+)
+@click.option(
+    "--adapter",
+    type=click.Choice(["auto", "native", "otel", "litellm"]),
+    default="auto",
+    show_default=True,
+    help="Format of JSON messages, as the worker's.",
+)
+@click.option(
+    "--max-future-seconds",
+    type=click.IntRange(0),
+    default=3600,
+    show_default=True,
+    help="Bound on event times, as the worker's.",
+)
+@backend_option
+@format_option
+def command(
+    lake_path: Path,
+    alert_id: str | None,
+    sample: int,
+    everything: bool,
+    seed: int,
+    bootstrap_servers: str | None,
+    kafka_config: Path | None,
+    pseudonym_key: Path | None,
+    adapter: str,
+    max_future_seconds: int,
+    backend: str,
+    format_: Format,
+) -> int:
+    """Prove that every offset is in exactly one landed place and that landed profiles equal their records.
+
+    Exit code 0: no difference. 1: differences, each of them named.
+    """
+    from pipeline.assembly import engine_for, open_lake
+    from pipeline.cli.progress import Steps
+    from pipeline.clock import SystemClock
+    from pipeline.verification import verify
+
+    clock = SystemClock()
+    lake = open_lake(lake_path, clock=clock)
+    engine = engine_for(lake, backend)
+    if alert_id is not None:
+        return _alert(lake, alert_id, backend, clock, format_)
+    kafka = None
+    if bootstrap_servers is not None:
+        kafka = _kafka_side(lake, bootstrap_servers, kafka_config, pseudonym_key, adapter, max_future_seconds)
+    with Steps("verify") as steps:
+        result = verify(
+            lake, engine, sample=None if everything else sample, seed=seed, kafka=kafka, report=steps.report
+        )
+    _print(result, format_)
+    return 0 if result.holds else 1
+
+
+def _kafka_side(
+    lake: Lake,
+    bootstrap_servers: str,
+    kafka_config: Path | None,
+    pseudonym_key: Path | None,
+    adapter: str,
+    max_future_seconds: int,
+) -> KafkaSide:
+    from pipeline.errors import UsageError
+    from pipeline.kafka.properties import security_from_file
+    from pipeline.records.decode import RecordDecoder
+    from pipeline.records.pseudonyms import Pseudonyms
+    from pipeline.verification import KafkaSide
+
+    pseudonyms = Pseudonyms.from_file(pseudonym_key) if pseudonym_key else None
+    wanted = lake.config.pseudonym_fingerprint
+    if pseudonyms is not None and pseudonyms.fingerprint != wanted:
+        msg = f"{pseudonym_key} is not the key this lake was landed with; name that one, or none to compare positions only"
+        raise UsageError(msg)
+    contents = wanted is None or pseudonyms is not None
+    if not contents:
+        click.echo(
+            "note: no --pseudonym-key: positions are compared with Kafka, what records say is not", err=True
+        )
+    decoder = RecordDecoder(
+        lake.config.space,
+        pseudonyms=pseudonyms,
+        adapter=adapter,  # type: ignore[arg-type]
+        max_future_seconds=max_future_seconds,
+    )
+    return KafkaSide(bootstrap_servers, decoder, security_from_file(kafka_config), contents)
+
+
+def _print(result: Verification, format_: Format) -> None:
+    from dataclasses import asdict
+
+    from pipeline.verification import summary
+
+    rows = summary(result)
+    if format_ is Format.TABLE:
+        print_mappings(rows, format_)
+        if result.findings:
+            print_mappings([asdict(f) for f in result.findings], format_, columns=FINDING_COLUMNS)
+        differences = len(result.errors)
+        click.echo(f"{result.lost:,} lost, {result.twice:,} twice, {differences:,} differences")
+    else:
+        print_mappings(
+            [
+                *rows,
+                *(
+                    {
+                        "check": f.check,
+                        "subject": f.chain,
+                        "checked": f.where,
+                        "differences": f.severity == "error",
+                        "expected": f.expected,
+                        "found": f.found,
+                    }
+                    for f in result.findings
+                ),
+            ],
+            format_,
+            columns=("check", "subject", "checked", "differences", "expected", "found"),
+        )
+
+
+def _alert(lake: Lake, alert_id: str, backend: str, clock: Clock, format_: Format) -> int:
+    from pipeline.alerts import find_alert, rederive
+    from pipeline.assembly import engine_for
+
+    alert = find_alert(lake, alert_id)
+    differences = rederive(lake, alert, engine_for(lake, backend), clock=clock)
+    rows = [{"alert_id": alert_id, **d} for d in differences]
+    print_mappings(rows, format_, columns=("alert_id", "what", "alert", "rederived"))
+    click.echo(
+        f"alert {alert_id}: derived again from its records, "
+        + ("no difference" if not rows else f"{len(rows)} differences"),
+        err=True,
+    )
+    return 1 if rows else 0
