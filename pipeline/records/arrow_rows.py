@@ -20,7 +20,7 @@ from pipeline.records.checks import BOOLEANS, INTEGERS, REALS, STRINGS
 from pipeline.records.hashes import HASH_FIELDS
 from pipeline.records.interpret import decode_base64, is_text, text_without_embedding
 from pipeline.records.json_columns import hash_of, time_of
-from pipeline.records.limits import shorten
+from pipeline.records.limits import cut, shorten
 from pipeline.records.schema import POSITION_FIELDS
 from pipeline.records.times import parse_times, seconds_to_times
 from pipeline.records.wire import KNOWN
@@ -352,7 +352,7 @@ def _hashes(batch: Batch, table: pa.Table, name: str) -> pa.Array:
 
 
 def _schema_detail(name: str, kind: pa.DataType, wanted: str) -> str:
-    return f"column {name} has type {shorten(str(kind))}; send {wanted}"
+    return f"column {name} has type {cut(str(kind))}; send {wanted}"
 
 
 def _where(mask: pa.Array) -> list[int]:

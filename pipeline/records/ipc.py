@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from pipeline.errors import InvalidRecord, Reason
 from pipeline.records.ipc_headers import CONTINUATION, check_headers
-from pipeline.records.limits import shorten
+from pipeline.records.limits import cut, shorten
 from pipeline.records.wire import KNOWN
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def read_stream(value: bytes, limits: Limits) -> tuple[pa.Table, list[str]]:
     except _UNREADABLE as error:
         raise InvalidRecord(
             Reason.NOT_ARROW,
-            f"not a readable Arrow IPC stream ({shorten(str(error), 200)}); write it with an Arrow library's stream "
+            f"not a readable Arrow IPC stream ({cut(str(error), 200)}); write it with an Arrow library's stream "
             "writer",
         ) from None
     if not len(table):
@@ -113,7 +113,7 @@ def check_type(field: pa.Field) -> None:
     if not good:
         raise InvalidRecord(
             Reason.ARROW_SCHEMA,
-            f"column {field.name} has type {shorten(str(kind))}, which is not taken; send plain columns "
+            f"column {field.name} has type {cut(str(kind))}, which is not taken; send plain columns "
             "(string, int64, float64, bool, uint64, timestamp, fixed_size_binary or list of floats)",
         )
 

@@ -48,3 +48,8 @@ def shorten(value: object, characters: int = 60) -> str:
     """``repr`` of a value for an error message, cut to a readable length."""
     text = repr(value[: characters * 2]) if isinstance(value, str | bytes) else repr(value)
     return text if len(text) <= characters else text[: characters - 1] + "…"
+
+
+def cut(text: str, characters: int = 60) -> str:
+    """A text for an error message, as it is but no longer than that."""
+    return text if len(text) <= characters else text[: characters - 1] + "…"
