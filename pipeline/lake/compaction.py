@@ -30,7 +30,7 @@ from pipeline.lake.segments import code_fingerprint
 from pipeline.records.schema import KIND_RECORD, segment_schema
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from pipeline.engine import Engine
@@ -78,6 +78,8 @@ def compact(
     vector: Mapping[str, int] | None = None,
     scope: Scope = "tail",
     force: bool = False,
+    also: Callable[[Snapshot], Callable[[Manifest], Manifest]] | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Compacted | None:
     """Absorb segments into a new run and publish it; None when there is nothing to do.
 
@@ -91,6 +93,11 @@ def compact(
         new rows or have several runs, so that each has one file again. ``"all"`` rewrites every date.
     force
         Rewrite although nothing has landed since and every date has one file.
+    also
+        Given the lake as it will be, says what else the same manifest is to change (scores, alerts), so that
+        readers see both or neither.
+    progress
+        Told how many dates are done, of how many.
 
     Raises
     ------
@@ -116,9 +123,11 @@ def compact(
     try:
         for at in range(0, len(missing), _DATES_AT_ONCE):
             files += _write_dates(lake, engine, plan, missing[at : at + _DATES_AT_ONCE])
+            if progress is not None:
+                progress(len(resumed) + min(len(missing), at + _DATES_AT_ONCE), len(plan.dates))
     except FileNotFoundError as error:
         raise gone(error) from error
-    manifest = _publish(lake, plan, files)
+    manifest = _publish(lake, plan, files, also)
     return Compacted(
         run_id=plan.run_id,
         manifest=manifest,
@@ -129,7 +138,12 @@ def compact(
     )
 
 
-def _publish(lake: Lake, plan: _Plan, files: Sequence[RunFile]) -> Manifest:
+def _publish(
+    lake: Lake,
+    plan: _Plan,
+    files: Sequence[RunFile],
+    also: Callable[[Snapshot], Callable[[Manifest], Manifest]] | None,
+) -> Manifest:
     about = {
         "format": RUN_FORMAT,
         "code": code_fingerprint(),
@@ -141,13 +155,18 @@ def _publish(lake: Lake, plan: _Plan, files: Sequence[RunFile]) -> Manifest:
             msg = f"{lake.store.path(file.path)} was swept before its run was published; compact again"
             raise ChainMoved(msg)
 
-    def update(manifest: Manifest) -> Manifest:
+    def with_run(manifest: Manifest) -> Manifest:
         if plan.run_id in manifest.runs:
             return manifest
         replaces = [file.path for file in plan.replaced]
         return manifest.with_run(plan.run_id, about=about, files=files, spans=plan.spans, replaces=replaces)
 
-    return lake.publish(update)
+    if also is None:
+        return lake.publish(with_run)
+    # Computed once, against the lake as it will be. Somebody else's publication in between makes with_run refuse
+    # where it matters.
+    more = also(lake.snapshot(with_run(lake.manifest())))
+    return lake.publish(lambda manifest: more(with_run(manifest)))
 
 
 # What goes in

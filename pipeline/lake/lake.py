@@ -225,14 +225,14 @@ class Lake:
             return None
         return self._settled(lambda manifest: self._tail(chain, manifest))
 
-    def snapshot(self) -> Snapshot:
-        """The lake as it is now."""
+    def snapshot(self, manifest: Manifest | None = None) -> Snapshot:
+        """The lake as it is now; or as it would be with another manifest that is about to be published."""
 
         def resolve(manifest: Manifest) -> Snapshot:
             tails = {chain.key: self._tail(chain, manifest) for chain in self.chains()}
             return Snapshot(self.store, self.config, manifest, tails)
 
-        return self._settled(resolve)
+        return self._settled(resolve) if manifest is None else resolve(manifest)
 
     def _tail(self, chain: Chain, manifest: Manifest) -> Tail:
         origin = self._origins[chain]

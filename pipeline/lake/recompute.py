@@ -11,7 +11,7 @@ import pyarrow as pa
 from pipeline.engine import ENGINE_COLUMNS
 from pipeline.lake.profile_files import MIN_RECORDS
 from pipeline.lake.rowgroups import ACCOUNT, AccountCursor, SortedFile, gone, plan_cuts, ranges
-from pipeline.lake.selection import WindowKeys
+from pipeline.lake.selection import WindowKeys, WindowRange
 from pipeline.profiles.schema import (
     ASKABLE_FIELDS,
     DISTINCT_FIELDS,
@@ -22,7 +22,8 @@ from pipeline.profiles.schema import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+    from datetime import datetime
     from pathlib import Path
 
     from pipeline.engine import Engine
@@ -54,18 +55,30 @@ class Recomputed:
 
 
 def recompute(
-    snapshot: Snapshot, engine: Engine, *, sample: int | None = None, seed: int = 0, most: int = 1000
+    snapshot: Snapshot,
+    engine: Engine,
+    start: datetime | None = None,
+    stop: datetime | None = None,
+    *,
+    sample: int | None = None,
+    seed: int = 0,
+    most: int = 1000,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Recomputed:
     """Recompute landed windows from records.
 
     Parameters
     ----------
+    start, stop
+        Windows with ``start <= window_start < stop``; naive times are UTC.
     sample
         How many (account, window) rows to recompute, spread over the files by their size; None: all.
     seed
         Which ones.
     most
         Stop after so many differences.
+    progress
+        Told how many landed rows are done, of how many; a range of time makes it reach the end early.
 
     Raises
     ------
@@ -73,6 +86,7 @@ def recompute(
         A file of the snapshot was swept meanwhile.
     """
     sources = snapshot.sources()
+    window_range = WindowRange.of(start, stop, engine.window_seconds * 1_000_000)
     differences: list[Difference] = []
     windows = 0
     try:
@@ -80,13 +94,15 @@ def recompute(
         rows = [sum(group.rows for group in file.groups) for file in files]
         for number, (source, file) in enumerate(zip(sources, files, strict=True)):
             if sample is None:
-                compared = _whole(source, file, engine)
+                compared = _whole(source, file, engine, window_range)
             else:
                 share = -(-sample * rows[number] // max(1, sum(rows)))
-                compared = _sampled(source, file, engine, share, np.random.default_rng([seed, number]))
+                compared = _sampled(source, file, engine, share, np.random.default_rng([seed, number]), window_range)
             for count, found in compared:
                 windows += count
                 differences += found
+                if progress is not None:
+                    progress(windows, sum(rows) if sample is None else sample)
                 if len(differences) >= most:
                     return Recomputed(windows, tuple(differences[:most]))
     except FileNotFoundError as error:
@@ -94,23 +110,33 @@ def recompute(
     return Recomputed(windows, tuple(differences))
 
 
-def _whole(source: Source, windows: SortedFile, engine: Engine) -> Iterator[tuple[int, list[Difference]]]:
+def _whole(
+    source: Source, windows: SortedFile, engine: Engine, window_range: WindowRange
+) -> Iterator[tuple[int, list[Difference]]]:
     """Every row of a source, both ways: also windows that were not landed."""
     records = [SortedFile(path) for path in source.records]
-    record_cursors = [AccountCursor(file, list(ENGINE_COLUMNS)) for file in records]
-    light = AccountCursor(windows, WINDOWS_SCHEMA.names)
-    heavy = AccountCursor(SortedFile(source.profiles), PROFILES_SCHEMA.names) if source.profiles else None
+    keep = window_range.keep
+    record_cursors = [AccountCursor(file, list(ENGINE_COLUMNS), keep) for file in records]
+    light = AccountCursor(windows, WINDOWS_SCHEMA.names, keep)
+    heavy = (
+        AccountCursor(SortedFile(source.profiles), PROFILES_SCHEMA.names, keep) if source.profiles else None
+    )
     for low, high in ranges(plan_cuts(records, _RECORDS)):
         pieces = [piece for cursor in record_cursors for piece in cursor.take(low, high)]
         yield _compare(source, engine, light.take(low, high), heavy.take(low, high) if heavy else [], pieces)
 
 
 def _sampled(
-    source: Source, windows: SortedFile, engine: Engine, share: int, rng: np.random.Generator
+    source: Source,
+    windows: SortedFile,
+    engine: Engine,
+    share: int,
+    rng: np.random.Generator,
+    window_range: WindowRange,
 ) -> Iterator[tuple[int, list[Difference]]]:
     """Some landed rows of a source."""
     groups = [group.index for group in windows.groups]
-    keys = windows.read(groups, _KEY)
+    keys = window_range.keep(windows.read(groups, _KEY))
     if not keys.num_rows or not share:
         return
     chosen = np.sort(rng.choice(keys.num_rows, size=min(share, keys.num_rows), replace=False))
