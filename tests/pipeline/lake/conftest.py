@@ -1,4 +1,4 @@
-"""Makes ``lake_support`` importable for the tests here and for `tests/pipeline/test_landing.py`."""
+"""Makes ``lake_support`` importable."""
 
 import sys
 from pathlib import Path

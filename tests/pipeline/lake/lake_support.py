@@ -63,7 +63,10 @@ def make_records(
     q = np.clip(np.rint(vectors * space.scale), -127, 127).astype(np.int8)
     number = np.minimum(rng.geometric(0.25, count) - 1, accounts - 1)
     names = np.array([f"account-{i:03d}{'é' if i % 3 else '日本'}" for i in range(accounts)], dtype=object)
-    times = np.datetime64(START.replace(tzinfo=None), "us") + rng.integers(0, hours * 3600 * 10**6, count)
+    # Most of them around midnight, so that some windows have many records and both dates have some.
+    busy = rng.random(count) < 0.6
+    hour = np.where(busy, 22 + rng.random(count) * 4, rng.random(count) * hours)
+    times = np.datetime64(START.replace(tzinfo=None), "us") + (hour * 3600 * 10**6).astype(np.int64)
     offsets = first + np.arange(count) if offsets is None else offsets
 
     def some(values: Any, share: float = 0.8) -> list[Any]:
@@ -97,7 +100,9 @@ def make_records(
     for field in OPTIONAL_FIELDS:
         columns.setdefault(field.name, pa.nulls(count, field.type))
     schema = record_schema(space)
-    return pa.table({field.name: pa.array(columns[field.name], field.type) for field in schema}, schema=schema)
+    return pa.table(
+        {field.name: pa.array(columns[field.name], field.type) for field in schema}, schema=schema
+    )
 
 
 def make_rejected(
@@ -125,8 +130,15 @@ def part(records: pa.Table, low: int, high: int) -> Decoded:
     return decoded(records.filter(pa.array((offsets >= low) & (offsets < high))))
 
 
-def make_lake(path: Path, *, clock: Any = None, store: Store | None = None, space: EmbeddingSpace = SPACE) -> Lake:
-    return Lake.create(path, parameters=parameters(space), clock=clock or ManualClock(START + timedelta(days=40)), store=store)
+def make_lake(
+    path: Path, *, clock: Any = None, store: Store | None = None, space: EmbeddingSpace = SPACE
+) -> Lake:
+    return Lake.create(
+        path,
+        parameters=parameters(space),
+        clock=clock or ManualClock(START + timedelta(days=40)),
+        store=store,
+    )
 
 
 def make_lander(
