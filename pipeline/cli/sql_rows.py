@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from pipeline.cli.output import WIDE_CELL, Format, print_rows
@@ -52,16 +51,12 @@ def distinct_names(names: Sequence[str]) -> list[str]:
     ['a', 'b', 'a_2']
     """
     taken: set[str] = set()
-    seen: Counter[str] = Counter()
-    found = []
+    found: list[str] = []
     for name in names:
-        seen[name] += 1
-        candidate = name
-        while candidate in taken:
-            candidate = f"{name}_{seen[name]}"
-            seen[name] += candidate in taken
-        taken.add(candidate)
-        found.append(candidate)
+        free = (name, *(f"{name}_{number}" for number in range(2, len(names) + 2)))
+        chosen = next(candidate for candidate in free if candidate not in taken)
+        taken.add(chosen)
+        found.append(chosen)
     return found
 
 

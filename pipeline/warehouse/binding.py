@@ -96,7 +96,9 @@ def create_table(
     """
     declared = ", ".join(f"{identifier(column)} {type_}" for column, type_ in columns.items())
     connection.execute(f"create table raw.{identifier(name)} ({declared})")
-    values = [{column: _as_declared(row.get(column), type_) for column, type_ in columns.items()} for row in rows]
+    values = [
+        {column: _as_declared(row.get(column), type_) for column, type_ in columns.items()} for row in rows
+    ]
     if not values:
         return
     structure = json.dumps([columns])

@@ -14,11 +14,13 @@ import pytest
 from pipeline.clock import ManualClock
 from pipeline.engine import Engine
 from pipeline.lake import Lake
+from pipeline.lake.compaction import compact
 from pipeline.landing import LandingSettings, PartitionLander
 from pipeline.parameters import Parameters
 from pipeline.records.schema import REJECTED_SCHEMA, Decoded, record_schema
 from pipeline.spaces import EmbeddingSpace
 from pipeline.tables import TABLES, table_schema
+from pipeline.warehouse import connect
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -46,7 +48,9 @@ def _full(schema: pa.Schema, rows: list[dict[str, Any]]) -> pa.Table:
     for field in schema:
         values = [row.get(field.name) for row in rows]
         if pa.types.is_timestamp(field.type):
-            values = [datetime.fromisoformat(v).replace(tzinfo=None) if isinstance(v, str) else v for v in values]
+            values = [
+                datetime.fromisoformat(v).replace(tzinfo=None) if isinstance(v, str) else v for v in values
+            ]
         elif pa.types.is_list(field.type):
             values = [[] if value is None else value for value in values]
         arrays.append(pa.array(values, field.type))
@@ -104,7 +108,9 @@ class LakeBuilder:
             else:
                 records = [whole]
             lander.accept(
-                Decoded(_full(record_schema(SPACE), records), _full(REJECTED_SCHEMA, rejected), {}), offset, offset + 1
+                Decoded(_full(record_schema(SPACE), records), _full(REJECTED_SCHEMA, rejected), {}),
+                offset,
+                offset + 1,
             )
 
     def land(self) -> None:
@@ -117,6 +123,13 @@ class LakeBuilder:
         self.land()
         for lander in self._landers.values():
             lander.roll_up()
+
+    def compact(self) -> None:
+        """Everything landed, into one run."""
+        self.land()
+        assert compact(self.lake, self.engine) is not None
+        for lander in self._landers.values():
+            lander.reload()
 
     def publish(self, name: str, rows: list[dict[str, Any]]) -> None:
         """A result table of these rows."""
@@ -131,7 +144,7 @@ class LakeBuilder:
         """One line of a golden case's story."""
         table = line.get("table")
         if "step" in line:
-            {"land": self.land, "roll_up": self.roll_up}[line["step"]]()
+            {"land": self.land, "roll_up": self.roll_up, "compact": self.compact}[line["step"]]()
         elif table == "live_alert":
             self.raise_alert({key: value for key, value in line.items() if key != "table"})
         elif table in TABLES:
@@ -153,6 +166,11 @@ def empty_lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
     bare = tmp_path_factory.mktemp("bare")
     (bare / "lake.json").write_bytes((whole / "lake.json").read_bytes())
     return bare
+
+
+@pytest.fixture(scope="session")
+def empty_session(empty_lake: Path) -> Any:
+    return connect(empty_lake)
 
 
 def make_population(builder: LakeBuilder) -> None:
@@ -177,6 +195,15 @@ def make_population(builder: LakeBuilder) -> None:
             }
             for _ in range(count)
         )
+        # Enough in one window for a heavy row in several roll-ups.
+        builder.add(
+            {
+                "account_id": "busy",
+                "event_time": f"2026-01-10T12:{minute:02d}:00",
+                "direction": minute + piece,
+            }
+            for minute in range(9)
+        )
         if piece < 3:
             builder.roll_up()
     builder.land()
@@ -187,3 +214,8 @@ def populated(tmp_path_factory: pytest.TempPathFactory) -> LakeBuilder:
     builder = LakeBuilder(tmp_path_factory.mktemp("populated") / "lake")
     make_population(builder)
     return builder
+
+
+@pytest.fixture(scope="session")
+def populate() -> Callable[[LakeBuilder], None]:
+    return make_population

@@ -55,7 +55,10 @@ def test_case(folder: Path, build: Any) -> None:
     names = [column[0] for column in cursor.description]
     found = [dict(zip(names, map(plain, row), strict=True)) for row in cursor.fetchall()]
     wanted = lines(folder / "expect.jsonl")
-    shown = [{name: row[name] for name in (wanted[at] if at < len(wanted) else row)} for at, row in enumerate(found)]
+    shown = [
+        {name: row[name] for name in (wanted[at] if at < len(wanted) else row)}
+        for at, row in enumerate(found)
+    ]
     assert shown == [pytest.approx(row, abs=1e-9) if _flat(row) else row for row in wanted]
 
 

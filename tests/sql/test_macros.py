@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -13,9 +13,6 @@ from pipeline.lake.reader import read_profiles
 from pipeline.profiles.schema import ASKABLE_FIELDS
 from pipeline.warehouse import connect, load_tree
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
 MACROS = load_tree()["macros"]
 CASES = [
     pytest.param(statement.query.strip(), id=f"{file.name}-{number}")
@@ -24,9 +21,9 @@ CASES = [
 ]
 
 
-@pytest.fixture(scope="module")
-def session(empty_lake: Path) -> Any:
-    return connect(empty_lake)
+@pytest.fixture
+def session(empty_session: Any) -> Any:
+    return empty_session.cursor()
 
 
 @pytest.mark.parametrize("file", MACROS, ids=lambda file: file.name)
@@ -54,7 +51,10 @@ def test_macros_and_core_tell_an_analyst_the_same_number(populated: Any) -> None
     assert len(found) > 200
     entropies = readings.topic_entropy(profiles)
     shares = readings.dominant_share(profiles, "template_hashed_count")
-    at = {key: row for row, key in enumerate(zip(profiles.account_id, profiles.window_start.tolist(), strict=True))}
+    at = {
+        key: row
+        for row, key in enumerate(zip(profiles.account_id, profiles.window_start.tolist(), strict=True))
+    }
     compared = 0
     for account, start, records, entropy, share, hours, minutes, latencies in found:
         row = at[account, start]
@@ -72,7 +72,10 @@ def test_macros_and_core_tell_an_analyst_the_same_number(populated: Any) -> None
 def test_the_lowest_value_of_a_quantile_brackets_the_true_one(session: Any) -> None:
     values = np.random.default_rng(3).integers(0, 10_000, 101)
     buckets = np.where(values <= 0, 0, np.floor(np.log2(np.maximum(values, 1))) + 1).astype(int)
-    counts = [{"bucket": int(b), "count": int(c)} for b, c in zip(*np.unique(buckets, return_counts=True), strict=True)]
+    counts = [
+        {"bucket": int(b), "count": int(c)}
+        for b, c in zip(*np.unique(buckets, return_counts=True), strict=True)
+    ]
     for quantile in (0.05, 0.5, 0.9, 1.0):
         low = session.execute(
             'select histogram_quantile($counts::struct(bucket integer, "count" bigint)[], $quantile)',
