@@ -11,7 +11,6 @@ from pipeline.cli.lake_options import backend_option, lake_option
 from pipeline.cli.output import Format, format_option, print_mappings
 
 if TYPE_CHECKING:
-
     from pipeline.clock import Clock
     from pipeline.lake import Lake
     from pipeline.verification import KafkaSide, Verification
@@ -98,7 +97,7 @@ def command(
         return _alert(lake, alert_id, backend, clock, format_)
     kafka = None
     if bootstrap_servers is not None:
-        kafka = _kafka_side(lake, bootstrap_servers, kafka_config, pseudonym_key, adapter, max_future_seconds)
+        kafka = kafka_side(lake, bootstrap_servers, kafka_config, pseudonym_key, adapter, max_future_seconds)
     with Steps("verify") as steps:
         result = verify(
             lake, engine, sample=None if everything else sample, seed=seed, kafka=kafka, report=steps.report
@@ -107,7 +106,7 @@ def command(
     return 0 if result.holds else 1
 
 
-def _kafka_side(
+def kafka_side(
     lake: Lake,
     bootstrap_servers: str,
     kafka_config: Path | None,
@@ -115,6 +114,13 @@ def _kafka_side(
     adapter: str,
     max_future_seconds: int,
 ) -> KafkaSide:
+    """The Kafka a lake is held against, with a decoder like the worker's.
+
+    Raises
+    ------
+    UsageError
+        The key is not the one the lake was landed with.
+    """
     from pipeline.errors import UsageError
     from pipeline.kafka.properties import security_from_file
     from pipeline.records.decode import RecordDecoder
