@@ -107,19 +107,21 @@ def run(arguments: Sequence[str] | None = None) -> int:
             raise
         click.echo(f"error: {error}", err=True)
         return 2 if isinstance(error, UsageError) else 1
-    except BrokenPipeError:
-        # The reader (head, less) has seen enough. Python would complain again when it flushes at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     return code if isinstance(code, int) else 0
 
 
 def main() -> None:
-    """Entry point of the installed program."""
+    """Entry point of the installed program.
+
+    A reader that leaves early (head, less) is no error worth words: click ends with 1 and says nothing
+    when it meets that, and so do we for what was still to be flushed.
+    """
     code = run()
     try:
         sys.stdout.flush()
     except BrokenPipeError:
+        code = 1
+        # Python would complain again when it flushes at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(code)
 

@@ -18,6 +18,7 @@ import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from pipeline.clock import SystemClock
 from pipeline.errors import DistillwatchError
 from pipeline.kafka.client import admin
 from pipeline.kafka.jars import Report, ensure_jars, silent
@@ -27,6 +28,8 @@ from pipeline.kafka.ports import LOOPBACK, free_ports, is_free
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import TracebackType
+
+    from pipeline.clock import Clock
 
 START_SECONDS = 90.0
 STOP_SECONDS = 20.0
@@ -78,6 +81,10 @@ class EmbeddedKafka:
         What `pipeline.kafka.client` factories take, when `properties` ask for authentication.
     report
         Told about the progress of a first fetch of Kafka's jars.
+    start_seconds
+        How long the server may take until it answers.
+    clock
+        Measures that.
     """
 
     def __init__(
@@ -88,7 +95,9 @@ class EmbeddedKafka:
         security: Mapping[str, Any] | None = None,
         report: Report = silent,
         start_seconds: float = START_SECONDS,
+        clock: Clock | None = None,
     ) -> None:
+        self._clock = clock or SystemClock()
         self._given = folder
         self._extra = dict(properties or {})
         self._security = dict(security or {})
@@ -293,8 +302,8 @@ class EmbeddedKafka:
 
         last = ""
         assert self._process is not None
-        deadline = time.monotonic() + self._start_seconds
-        while time.monotonic() < deadline:
+        deadline = self._clock.monotonic() + self._start_seconds
+        while self._clock.monotonic() < deadline:
             if self._process.poll() is not None:
                 what = f"Kafka ended with {self._process.returncode} while starting"
                 raise self.failure(what)

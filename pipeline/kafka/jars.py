@@ -12,18 +12,20 @@ import hashlib
 import secrets
 import shutil
 import sys
-import time
 import tomllib
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from pipeline.clock import SystemClock
 from pipeline.config import Environment
 from pipeline.errors import DistillwatchError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from pipeline.clock import Clock
 
 LOCK_FILE = "jars.lock"
 LITTER_AGE_SECONDS = 24 * 3600
@@ -208,7 +210,7 @@ def _populate(lock: Lock, home: Path, final: Path, environment: Environment, rep
     except OSError as error:
         msg = f"the cache folder {home} cannot be made ({error.strerror}); set DISTILLWATCH_CACHE to a folder that may be written"
         raise JarsUnavailable(msg) from error
-    _sweep(home)
+    _sweep(home, SystemClock())
     staging = home / f".{lock.name}.{secrets.token_hex(8)}"
     staging.mkdir()
     try:
@@ -228,9 +230,9 @@ def _populate(lock: Lock, home: Path, final: Path, environment: Environment, rep
         shutil.rmtree(staging, ignore_errors=True)
 
 
-def _sweep(home: Path) -> None:
+def _sweep(home: Path, clock: Clock) -> None:
     """Remove what crashed fetches left; young folders may belong to a fetch that still runs."""
-    limit = time.time() - LITTER_AGE_SECONDS
+    limit = clock.now().timestamp() - LITTER_AGE_SECONDS
     for left in home.glob(".*"):
         if left.is_dir() and left.stat().st_mtime < limit:
             shutil.rmtree(left, ignore_errors=True)
