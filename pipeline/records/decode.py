@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from pipeline.errors import InvalidRecord, Reason, UsageError
 from pipeline.records import arrow_rows, ipc, json_columns
-from pipeline.records.adapters import ADAPTERS, AdapterName, adapt
+from pipeline.records.adapters import ADAPTERS, AdapterName, adapt, recognise
 from pipeline.records.batch import Batch, Rejections, UnknownFields
 from pipeline.records.checks import check_batch
 from pipeline.records.hashes import HASH_FIELDS, PUBLIC_KEY, HashMixer
@@ -309,8 +309,17 @@ class RecordDecoder:
                 else:
                     unknown.add(found)
                     return record
-            fields, sources = adapt(parse_object(value), self.adapter)
-            record = to_wire(fields, sources)
+            message = parse_object(value)
+            fields, sources = adapt(message, self.adapter)
+            try:
+                record = to_wire(fields, sources)
+            except InvalidRecord as error:
+                if self.adapter == "native" and (likely := recognise(message)):
+                    detail = (
+                        f"{error.message}; the message looks like {likely}: choose --format {likely} or auto"
+                    )
+                    raise InvalidRecord(error.reason, detail) from None
+                raise
             unknown.add(unknown_names(fields))
             return record
 

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from pipeline.errors import Reason, UsageError
 from pipeline.records.batch import Rejections
 from pipeline.records.kept import kept_message
-from pipeline.records.limits import DEFAULT_MAX_MESSAGE_BYTES, MAX_RAW_BYTES
+from pipeline.records.limits import DEFAULT_MAX_MESSAGE_BYTES, MAX_RAW_BYTES, shorten
 from pipeline.records.lines import DAMAGED, LongLine, open_bytes, read_lines
 from pipeline.records.schema import Decoded
 from pipeline.records.wire import KNOWN
@@ -121,7 +121,8 @@ class JsonLines(LogFile):
         except DAMAGED as error:
             if number >= row:
                 yield row, number + 1, rows, lines
-            msg = f"{self.path} cannot be read past row {number} ({error}); is the file complete?"
+            where = f"past row {number}" if number >= 0 else "at all"
+            msg = f"{self.path} cannot be read {where} ({error}); is the file complete?"
             raise UsageError(msg) from error
         if number >= row:
             yield row, number + 1, rows, lines
@@ -186,6 +187,10 @@ class ParquetLog(LogFile):
             with pq.ParquetFile(self.path, page_checksum_verification=True) as file:
                 schema = file.schema_arrow
                 names = [name for name in schema.names if name in KNOWN]
+                if not names:
+                    others = ", ".join(shorten(name, 40) for name in schema.names[:8]) or "none"
+                    msg = f"{self.path}: no column is part of the contract (columns: {others})"
+                    raise UsageError(msg)
                 groups, skip = _groups_from(file.metadata, first_row)
                 if not groups:
                     return

@@ -73,9 +73,10 @@ def quantise_rows(
     q = np.zeros((n, d), np.int8)
     faults: list[GridFault] = []
     for start in range(0, n, _BLOCK):
-        with np.errstate(over="ignore"):  # a double beyond float32 becomes inf and is reported below
+        # A double beyond float32 becomes inf, a signalling NaN a quiet one; both are reported below.
+        with np.errstate(over="ignore", invalid="ignore"):
             x32 = np.ascontiguousarray(vectors[start : start + _BLOCK], dtype=np.float32)
-        x = x32.astype(np.float64)
+            x = x32.astype(np.float64)
         norm2 = _sum_by_halving(x * x)
         good = np.isfinite(norm2) & (norm2 > 0.0)
         # x / 1 for faulty rows: no warning, and their result is thrown away.

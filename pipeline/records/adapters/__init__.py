@@ -40,8 +40,17 @@ def adapt(message: dict[str, Any], name: AdapterName) -> tuple[dict[str, Any], M
     InvalidRecord
         If the message has the format's frame but not one record in it.
     """
-    if name == "otel" or (name == "auto" and otel.matches(message)):
+    if name == "auto":
+        name = recognise(message) or "native"
+    if name == "otel":
         return otel.adapt(message), otel.SOURCES
-    if name == "litellm" or (name == "auto" and litellm.matches(message)):
+    if name == "litellm":
         return litellm.adapt(message), litellm.SOURCES
     return message, _NO_SOURCES
+
+
+def recognise(message: Mapping[str, Any]) -> AdapterName | None:
+    """The format, other than the native one, that a message has by its shape."""
+    if otel.matches(message):
+        return "otel"
+    return "litellm" if litellm.matches(message) else None

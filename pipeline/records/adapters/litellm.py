@@ -123,9 +123,9 @@ def _first(holder: Mapping[str, Any], *names: str) -> Any:
 
 def _account(payload: Mapping[str, Any], metadata: Mapping[str, Any]) -> Any:
     user = metadata.get("user_api_key_user_id")
-    if user is not None and user not in _NOBODY:
+    if user is not None and not (isinstance(user, str) and user in _NOBODY):
         return user
-    return _first(metadata, "user_api_key_hash") or payload.get("end_user")
+    return _first(metadata, "user_api_key_hash") or payload.get("end_user") or None
 
 
 def _operation(call_type: Any) -> Any:

@@ -70,6 +70,13 @@ def test_faulty_rows_are_named_and_do_not_spoil_the_others() -> None:
         quantise(x, SPACE)
 
 
+def test_a_signalling_nan_is_reported_without_a_warning() -> None:
+    x = np.random.default_rng(4).normal(size=(2, 24)).astype(np.float32)
+    x.view(np.uint32)[1, 3] = 0x7F800001
+    _, faults = quantise_rows(x, SPACE)
+    assert [(f.row, f.reason) for f in faults] == [(1, Reason.NOT_FINITE)]
+
+
 def test_clipped_vectors_are_not_on_the_grid() -> None:
     space = EmbeddingSpace("wide", 384)
     x = np.zeros((1, 384))
