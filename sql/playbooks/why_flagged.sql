@@ -45,6 +45,17 @@ placed as (
 
 judged as (
   select * from account_scores where account_id = $account_id
+),
+
+populations as (
+  -- The account's own class where the reference has it, else everybody.
+  select reference_populations.signal, reference_populations.median, reference_populations.mad
+  from reference_populations
+  join judged using (reference)
+  where reference_populations.benign_class = judged.benign_class or reference_populations.benign_class is null
+  qualify row_number() over (
+    partition by reference_populations.signal order by reference_populations.benign_class nulls last
+  ) = 1
 )
 
 select
@@ -61,8 +72,5 @@ select
   judged.decision
 from placed
 cross join judged
-left join reference_populations as populations
-  on populations.reference = judged.reference
-  and populations.signal = placed.signal
-  and populations.benign_class is not distinct from judged.benign_class
+left join populations on populations.signal = placed.signal
 order by abs(placed.rank_in_lake - 0.5) desc, placed.signal;
