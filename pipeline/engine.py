@@ -66,7 +66,7 @@ class Engine:
         self.backend = backend or get_backend("numpy")
         self.window_seconds = window_seconds
 
-    def profiles(self, records: pa.Table) -> Profiles:
+    def profiles(self, records: pa.Table, *, heavy_from: int = 0) -> Profiles:
         """Profiles of all records of a table.
 
         Parameters
@@ -74,6 +74,9 @@ class Engine:
         records
             `ENGINE_COLUMNS` of `pipeline.records.schema.record_schema`; any order and size, but the profiles of all
             its accounts and windows are in memory at once (about 20 kB each). `profile_blocks` bounds that.
+        heavy_from
+            Leave the heavy part out of profiles with fewer records; see `Profiles.heavy_from`. For landing, where
+            those are thrown away anyway: thin accounts then cost half.
 
         Raises
         ------
@@ -88,17 +91,13 @@ class Engine:
         window = self.window_seconds * 1_000_000
         grouping = group_rows(measures.accounts, measures.event_time // window * window)
         n, groups = measures.rows, len(grouping.starts)
-        sums = Sums(
-            topic=np.empty(n, dtype=np.int64),
-            norm2=np.empty(n, dtype=np.int64),
-            embedding_sum=np.empty((groups, self.parameters.space.dimension), dtype=np.int64),
-            moment=np.empty((groups, MOMENT_CELLS), dtype=np.int64),
-            kernel_mean=np.empty((groups, FEATURES), dtype=np.int64),
-        )
-        self._accumulate(measures.embeddings(self.parameters.space.dimension), grouping, sums)
+        sizes = np.diff(grouping.starts, append=n)
+        vectors = measures.embeddings(self.parameters.space.dimension)
+        thick = sizes >= heavy_from
+        sums = self._all_sums(vectors, grouping) if thick.all() else self._some_sums(vectors, grouping, thick)
         self._check_norms(sums.norm2, grouping)
         # From here on everything is in the order of groups.
-        order, group = grouping.order, np.repeat(np.arange(groups), np.diff(grouping.starts, append=n))
+        order, group = grouping.order, np.repeat(np.arange(groups), sizes)
         cells = [cell[order] for cell in measures.cells]
         cells.append(sums.topic + CELL_OFFSETS["topic_count"])
         measures.light[EMBEDDING_NORM2, order] = sums.norm2
@@ -111,11 +110,12 @@ class Engine:
             embedding_sum=sums.embedding_sum,
             moment=sums.moment,
             kernel_mean=sums.kernel_mean,
-            hashes=_sketches(measures, grouping),
+            hashes=_sketches(measures, grouping, thick),
+            heavy_from=heavy_from,
         )
 
     def profile_blocks(
-        self, records: pa.Table, block_records: int = DEFAULT_BLOCK_RECORDS
+        self, records: pa.Table, block_records: int = DEFAULT_BLOCK_RECORDS, *, heavy_from: int = 0
     ) -> Iterator[Profiles]:
         """Profiles of a table sorted by account, in key-ordered disjoint blocks.
 
@@ -128,6 +128,8 @@ class Engine:
             As for `profiles`, sorted by the UTF-8 bytes of ``account_id``.
         block_records
             Records of a block.
+        heavy_from
+            As for `profiles`.
 
         Raises
         ------
@@ -146,19 +148,71 @@ class Engine:
                 "sort the records by account_id first"
             )
             raise UsageError(msg)
-        records = records.select(ENGINE_COLUMNS)
         ends = np.append(np.flatnonzero(ranks[1:] != ranks[:-1]) + 1, n)
         low = 0
         while low < n:
             # The last end within reach, or else the first one after it.
             reach = int(np.searchsorted(ends, low + block_records, side="right")) - 1
             high = int(ends[reach]) if reach >= 0 and ends[reach] > low else int(ends[reach + 1])
-            yield self.profiles(records.slice(low, high - low))
+            yield self.profiles(records.slice(low, high - low), heavy_from=heavy_from)
             low = high
 
-    def _accumulate(self, vectors: npt.NDArray[np.int8], grouping: Grouping, sums: Sums) -> None:
-        """Heavy sums, topics and norms, block by block; a group that spans blocks is carried over."""
-        order, starts = grouping.order, grouping.starts
+    def _all_sums(self, vectors: npt.NDArray[np.int8], grouping: Grouping) -> Sums:
+        """Topics and norms in the order of groups, and heavy sums of all groups."""
+        sums = self._room(len(grouping.order), len(grouping.starts))
+        self._accumulate(vectors, grouping.order, grouping.starts, sums)
+        return sums
+
+    def _some_sums(
+        self, vectors: npt.NDArray[np.int8], grouping: Grouping, thick: npt.NDArray[np.bool_]
+    ) -> Sums:
+        """The same with heavy sums of the thick groups only; those of the others are zero."""
+        n, groups = len(grouping.order), len(grouping.starts)
+        sizes = np.diff(grouping.starts, append=n)
+        in_thick = np.repeat(thick, sizes)
+        # Pages of zeros that nobody writes to are never touched.
+        sums = Sums(
+            topic=np.empty(n, dtype=np.int64),
+            norm2=np.empty(n, dtype=np.int64),
+            embedding_sum=np.zeros((groups, self.parameters.space.dimension), dtype=np.int64),
+            moment=np.zeros((groups, MOMENT_CELLS), dtype=np.int64),
+            kernel_mean=np.zeros((groups, FEATURES), dtype=np.int64),
+        )
+        part = self._room(int(in_thick.sum()), int(thick.sum()))
+        self._accumulate(vectors, grouping.order[in_thick], np.cumsum(sizes[thick]) - sizes[thick], part)
+        sums.topic[in_thick], sums.norm2[in_thick] = part.topic, part.norm2
+        for name in ("embedding_sum", "moment", "kernel_mean"):
+            getattr(sums, name)[thick] = getattr(part, name)
+        thin = grouping.order[~in_thick]
+        topic, norm2 = np.empty(len(thin), dtype=np.int64), np.empty(len(thin), dtype=np.int64)
+        step = self.backend.block_records
+        for low in range(0, len(thin), step):
+            rows = slice(low, low + step)
+            self.backend.topics(vectors[thin[rows]], self.parameters, topic[rows], norm2[rows])
+        sums.topic[~in_thick], sums.norm2[~in_thick] = topic, norm2
+        return sums
+
+    def _room(self, n: int, groups: int) -> Sums:
+        """Arrays for the sums of n records in some groups, not initialised."""
+        return Sums(
+            topic=np.empty(n, dtype=np.int64),
+            norm2=np.empty(n, dtype=np.int64),
+            embedding_sum=np.empty((groups, self.parameters.space.dimension), dtype=np.int64),
+            moment=np.empty((groups, MOMENT_CELLS), dtype=np.int64),
+            kernel_mean=np.empty((groups, FEATURES), dtype=np.int64),
+        )
+
+    def _accumulate(
+        self,
+        vectors: npt.NDArray[np.int8],
+        order: npt.NDArray[np.int64],
+        starts: npt.NDArray[np.int64],
+        sums: Sums,
+    ) -> None:
+        """Fill ``sums`` block by block; a group that spans blocks is carried over.
+
+        ``order`` sorts the vectors by group, ``starts`` says where each group begins in that order.
+        """
         n = len(order)
         in_order = bool((order == np.arange(n)).all())
         step = self.backend.block_records
@@ -218,9 +272,13 @@ def _per_group(sums: Sums) -> tuple[npt.NDArray[np.int64], ...]:
     return sums.embedding_sum, sums.moment, sums.kernel_mean
 
 
-def _sketches(measures: Measures, grouping: Grouping) -> npt.NDArray[np.uint64]:
+def _sketches(measures: Measures, grouping: Grouping, thick: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint64]:
+    """Bottom-k sketches, uint64[g, 3, 64]; all padding for groups that are not thick."""
     group = grouping.group
+    wanted = None if thick.all() else thick[group]
     out = np.empty((len(grouping.starts), len(DISTINCT_FIELDS), SKETCH), dtype=np.uint64)
     for number, (rows, hashes) in enumerate(measures.hashes):
-        out[:, number] = bottom_k(group[rows], hashes, len(grouping.starts), xp=np)
+        chosen = rows if wanted is None else rows[wanted[rows]]
+        values = hashes if wanted is None else hashes[wanted[rows]]
+        out[:, number] = bottom_k(group[chosen], values, len(grouping.starts), xp=np)
     return out

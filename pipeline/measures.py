@@ -6,6 +6,7 @@ Everything that looks at text looks at each distinct value once, through Arrow's
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -51,10 +52,14 @@ _FAILURES = frozenset({"error", "failure", "timeout"})
 _REFUSALS = frozenset({"refused", "refusal", "content_filter"})
 _DISTINCT_COLUMNS = ("prompt_hash", "template_hash")
 _MICROSECONDS_PER_MINUTE = 60_000_000
+_REMEMBERED = 1 << 16
+"""Hashes kept: logs repeat the same networks and clients block after block."""
+
 _FIXED_POINT = 10_000
 """Temperature and top_p are told apart to four decimals."""
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def text_hash(field: str, value: str) -> int:
     """BLAKE2b-64 of a text without a secret, personalised by the field; anyone can recompute it from records.
 
@@ -68,6 +73,7 @@ def text_hash(field: str, value: str) -> int:
     return _hash64(field, value.encode())
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def sampling_hash(
     temperature: int | None, top_p: int | None, max_tokens: int | None, choice_count: int | None
 ) -> int:

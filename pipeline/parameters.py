@@ -206,6 +206,13 @@ class Parameters:
         return fused
 
     @cached_property
+    def codebook_matrix(self) -> npt.NDArray[np.float32]:
+        """``codebook.T``, float32[d, 256], for when nothing but topics is asked for."""
+        scores = np.ascontiguousarray(self.codebook.T.astype(np.float32))
+        scores.flags.writeable = False
+        return scores
+
+    @cached_property
     def phase_offset(self) -> npt.NDArray[np.int32]:
         """``64 b + 32``, int32[256]: see `pipeline.kernels.kernel_mean.phases`."""
         return (self.phase.astype(np.int32) << SCALE_BITS) + (1 << (SCALE_BITS - 1))

@@ -27,6 +27,7 @@ def mean_pairwise_cosine(profiles: Profiles) -> npt.NDArray[np.float64]:
     The exact sum of squared norms takes the place of n times the grid's, so that rounding onto the grid cancels.
     NaN below two records.
     """
+    profiles.require_whole()
     n = profiles.records.astype(np.float64)
     squares = profiles.column("embedding_norm2").astype(np.float64)
     sums = profiles.embedding_sum.astype(np.float64)
@@ -35,6 +36,7 @@ def mean_pairwise_cosine(profiles: Profiles) -> npt.NDArray[np.float64]:
 
 def moment_matrices(profiles: Profiles) -> npt.NDArray[np.float64]:
     """Mean second moments of the projected records, float64[n, 32, 32], symmetric."""
+    profiles.require_whole()
     rows, columns = np.tril_indices(PROJECTED)
     out = np.zeros((len(profiles), PROJECTED, PROJECTED))
     packed = profiles.moment / np.maximum(profiles.records, 1)[:, None]
@@ -133,6 +135,7 @@ def mmd2(profiles: Profiles, reference: Profiles, *, unbiased: bool = True) -> n
 
 def _feature_means(profiles: Profiles) -> npt.NDArray[np.float64]:
     """Mean random features, scaled so that a dot product approximates the mean kernel."""
+    profiles.require_whole()
     n = np.maximum(profiles.records, 1).astype(np.float64)[:, None]
     means: npt.NDArray[np.float64] = profiles.kernel_mean / (n * AMPLITUDE) * np.sqrt(2.0 / FEATURES)
     return means
@@ -147,6 +150,8 @@ def _self_similarity(profiles: Profiles, means: npt.NDArray[np.float64]) -> npt.
 def centroid_cosine(profiles: Profiles, reference: Profiles) -> npt.NDArray[np.float64]:
     """Cosine of the mean embeddings with those of a reference (one row, or row by row); NaN for a zero sum."""
     profiles.parameters.require_same(reference.parameters)
+    profiles.require_whole()
+    reference.require_whole()
     mine, theirs = (side.embedding_sum.astype(np.float64) for side in (profiles, reference))
     lengths = np.sqrt((mine * mine).sum(axis=1) * (theirs * theirs).sum(axis=1))
     return _ratio((mine * theirs).sum(axis=1), lengths, lengths > 0)
@@ -157,6 +162,7 @@ def distinct_count(profiles: Profiles, field: str) -> npt.NDArray[np.float64]:
 
     Bar-Yossef et al., RANDOM 2002; relative error about 1 / sqrt(62) = 13 %.
     """
+    profiles.require_whole()
     sketch = profiles.distinct[field]
     kept = (sketch != PADDING).sum(axis=1)
     largest = sketch[:, -1].astype(np.float64) + 1.0

@@ -28,11 +28,12 @@ _ROW_THREADS = 128
 class Constants(NamedTuple):
     """Parameters on the device.
 
-    ``matrix`` float32[d, m], ``offset`` int32[D], ``cosines`` int16[4096]; ``topics``, ``features`` and ``projected``
+    ``matrix`` float32[d, m], its first part alone ``codebook`` float32[d, C], ``offset`` int32[D], ``cosines`` int16[4096]; ``topics``, ``features`` and ``projected``
     are the widths of the three parts of ``matrix``.
     """
 
     matrix: Any
+    codebook: Any
     offset: Any
     cosines: Any
     topics: int
@@ -119,9 +120,7 @@ def device_sums(
         moment=xp.zeros((groups, k * (k + 1) // 2), dtype=xp.uint64),
         kernel_mean=xp.zeros((groups, constants.features), dtype=xp.uint64),
     )
-    row_blocks = -(-n // _ROW_THREADS)
-    launch("topics", row_blocks, _ROW_THREADS, product, out.topic, n, stride, constants.topics)
-    launch("squared_norms", row_blocks, _ROW_THREADS, q, out.norm2, n, d)
+    _per_record(q, product, out.topic, out.norm2, constants, launch)
     launch("segment_sum", count, 128, q, low, high, segment, out.embedding_sum, count, d)
     launch(
         "kernel_mean",
@@ -155,3 +154,23 @@ def device_sums(
         constants.shift,
     )
     return out
+
+
+def device_topics(
+    q: Any, constants: Constants, *, xp: ModuleType, launch: Callable[..., None]
+) -> tuple[Any, Any]:
+    """Topics and squared norms of one block, int32[n] each; arguments as for `device_sums`."""
+    n = q.shape[0]
+    _, product = grid_product(q, constants.codebook, xp=xp)
+    topic, norm2 = xp.empty(n, dtype=xp.int32), xp.empty(n, dtype=xp.int32)
+    _per_record(q, xp.ascontiguousarray(product), topic, norm2, constants, launch)
+    return topic, norm2
+
+
+def _per_record(
+    q: Any, product: Any, topic: Any, norm2: Any, constants: Constants, launch: Callable[..., None], /
+) -> None:
+    n, d = q.shape
+    blocks = -(-n // _ROW_THREADS)
+    launch("topics", blocks, _ROW_THREADS, product, topic, n, product.shape[1], constants.topics)
+    launch("squared_norms", blocks, _ROW_THREADS, q, norm2, n, d)

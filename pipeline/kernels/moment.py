@@ -67,6 +67,7 @@ def packed_moment(y: Any, starts: Any, out: Any, *, xp: ModuleType) -> None:
     # A zero row at the end is what padding points to.
     padded = xp.zeros((n + 1, k), dtype=xp.float64)
     padded[:n] = y
+    narrow = padded.astype(xp.float32)
     peak = int(xp.abs(y).max())
     tril = _triangle(k, xp=xp)
     if bool(single.any()):
@@ -75,18 +76,18 @@ def packed_moment(y: Any, starts: Any, out: Any, *, xp: ModuleType) -> None:
     width = 2
     while width <= _PADDED:
         groups = xp.flatnonzero((sizes <= width) & (sizes > width // 2))
-        source = (
-            padded.astype(xp.float32) if width * peak * peak <= EXACT_FLOAT32 and groups.shape[0] else padded
-        )
+        source = narrow if width * peak * peak <= EXACT_FLOAT32 else padded
         step = max(1, _BATCH_CELLS // (k * k))
         for low in range(0, groups.shape[0], step):
             chosen = groups[low : low + step]
-            out[chosen] = _padded_products(source, starts[chosen], sizes[chosen], width, xp=xp)[:, tril]
+            products = _padded_products(source, starts[chosen], sizes[chosen], width, xp=xp)
+            # Indexing with [:, tril] takes three times as long.
+            out[chosen] = xp.take(products, tril, axis=1)
         width *= 2
     for group in xp.flatnonzero(sizes > _PADDED).tolist():
         low = int(starts[group])
         rows = padded[low : low + int(sizes[group])]
-        out[group] = (rows.T @ rows).reshape(-1)[tril]
+        out[group] = xp.take((rows.T @ rows).reshape(-1), tril)
 
 
 def _padded_products(source: Any, starts: Any, sizes: Any, width: int, *, xp: ModuleType) -> Any:
@@ -101,15 +102,13 @@ def _padded_products(source: Any, starts: Any, sizes: Any, width: int, *, xp: Mo
 def _outer(y: Any, groups: Any, out: Any, *, xp: ModuleType) -> None:
     """Outer products of single records, one row of the triangle at a time: k calls, no index arrays."""
     k = y.shape[1]
-    # Widened before multiplying: out may hold more than int32 products do.
-    wide = y.astype(xp.int64)
-    target = out if isinstance(groups, slice) else xp.empty((y.shape[0], out.shape[1]), dtype=xp.int64)
+    # In int32, which has vector instructions where int64 has none; |y| < 2**15, so a product fits.
+    products = xp.empty((y.shape[0], k * (k + 1) // 2), dtype=xp.int32)
     offset = 0
     for row in range(k):
-        xp.multiply(wide[:, row : row + 1], wide[:, : row + 1], out=target[:, offset : offset + row + 1])
+        xp.multiply(y[:, row : row + 1], y[:, : row + 1], out=products[:, offset : offset + row + 1])
         offset += row + 1
-    if target is not out:
-        out[groups] = target
+    out[groups] = products
 
 
 def _triangle(k: int, *, xp: ModuleType) -> Any:

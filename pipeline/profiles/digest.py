@@ -73,6 +73,7 @@ class Digester:
         )
         if self._light_only:
             return
+        profiles.require_whole()
         # An account may contain a tab: the lengths make the lines unambiguous.
         self._feed("account_bytes", np.fromiter(map(len, names), dtype="<i4", count=len(names)))
         self._feed_cells(profiles.cells)

@@ -55,7 +55,8 @@ def merge(parts: Sequence[Profiles]) -> Profiles:
         name: np.concatenate([getattr(part, name) for part in ordered])
         for name in ("account_id", "window_start", *GROUP_FIELDS, "hashes")
     }
-    merged = filled[0].__class__(parameters=parts[0].parameters, **columns)
+    heavy_from = max(part.heavy_from for part in filled)
+    merged = filled[0].__class__(parameters=parts[0].parameters, heavy_from=heavy_from, **columns)
     if all(_last_key(one) < _first_key(two) for one, two in itertools.pairwise(ordered)):
         return merged
     return regroup(merged, group_rows(string_array(merged.account_id), merged.window_start))
@@ -66,6 +67,7 @@ def regroup(rows: Profiles, grouping: Grouping) -> Profiles:
 
     ``rows`` may have equal keys and any order here, and only here.
     """
+    rows.require_whole()
     guard(rows, grouping)
     n, groups = len(grouping.order), len(grouping.starts)
     indptr = np.append(grouping.starts, n)
@@ -140,6 +142,8 @@ def subtract(whole: Profiles, part: Profiles) -> Profiles:
         They come from different spaces or parameters.
     """
     whole.parameters.require_same(part.parameters)
+    whole.require_whole()
+    part.require_whole()
     if len(part) == 0:
         return whole
     both = pa.chunked_array([string_array(whole.account_id), string_array(part.account_id)])

@@ -62,6 +62,9 @@ class Profiles:
         int64[n, 256].
     hashes
         uint64[n, 3, 64], the smallest distinct hashes, ascending, padded with 2**64 - 1; see `distinct`.
+    heavy_from
+        Rows with fewer records have no heavy part (its arrays hold nothing there). 0: all have one, the normal case;
+        else the profiles are good for landing and for light readings, and everything else refuses them.
     """
 
     parameters: Parameters
@@ -73,6 +76,22 @@ class Profiles:
     moment: npt.NDArray[np.int64]
     kernel_mean: npt.NDArray[np.int64]
     hashes: npt.NDArray[np.uint64]
+    heavy_from: int = 0
+
+    def require_whole(self) -> None:
+        """Refuse profiles that lack heavy parts.
+
+        Raises
+        ------
+        UsageError
+            A row has fewer than ``heavy_from`` records.
+        """
+        if self.heavy_from and len(self) and int(self.records.min()) < self.heavy_from:
+            msg = (
+                f"the heavy part of profiles with fewer than {self.heavy_from} records was left out to land them; "
+                "compute them again with heavy_from=0"
+            )
+            raise UsageError(msg)
 
     @classmethod
     def empty(cls, parameters: Parameters) -> Profiles:
@@ -154,6 +173,7 @@ class Profiles:
             parameters=self.parameters,
             account_id=account_id,
             window_start=window_start,
+            heavy_from=self.heavy_from,
             **{name: getattr(self, name) for name in _ARRAYS},
         )
 
@@ -176,6 +196,7 @@ class Profiles:
             parameters=self.parameters,
             account_id=self.account_id[rows],
             window_start=self.window_start[rows],
+            heavy_from=self.heavy_from,
             **{name: getattr(self, name)[rows] for name in _ARRAYS},
         )
 
@@ -192,6 +213,7 @@ class Profiles:
         return (
             self.parameters == other.parameters
             and len(self) == len(other)
+            and self.heavy_from == other.heavy_from
             and bool((self.account_id == other.account_id).all())
             and np.array_equal(self.window_start, other.window_start)
             and all(np.array_equal(getattr(self, name), getattr(other, name)) for name in names)
@@ -203,7 +225,9 @@ class Profiles:
 
     def to_profiles_table(self, min_records: int = HEAVY_MIN_RECORDS) -> pa.Table:
         """Heavy parts of the rows with enough records; `pipeline.profiles.schema.PROFILES_SCHEMA`."""
-        return arrow.profiles_table(self.take(self.records >= min_records))
+        chosen = self.take(self.records >= min_records)
+        chosen.require_whole()
+        return arrow.profiles_table(chosen)
 
     @staticmethod
     def from_tables(

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pipeline import readings
 from pipeline.engine import Engine
 from pipeline.errors import OutOfBounds, UsageError
 from pipeline.kernels.distinct import PADDING
@@ -177,6 +178,49 @@ def test_profile_blocks_are_ordered_disjoint_and_complete(block, small_parameter
         for name, when in zip(part.account_id, part.window_start, strict=True)
     ]
     assert keys == sorted(keys)
+
+
+@pytest.mark.parametrize("heavy_from", [0, 1, 3, 1000])
+def test_thin_profiles_without_heavy_parts_are_for_landing_only(
+    backend, heavy_from, small_parameters, rows_of, table_of
+):
+    engine, table = Engine(small_parameters, backend), table_of(rows_of(np.random.default_rng(12), 90))
+    whole, landed = engine.profiles(table), engine.profiles(table, heavy_from=heavy_from)
+    assert landed.light_digest() == whole.light_digest()
+    assert landed.to_windows_table().equals(whole.to_windows_table())
+    assert landed.to_profiles_table(heavy_from).equals(whole.to_profiles_table(heavy_from))
+    if heavy_from <= 1:
+        assert landed.digest() == whole.digest()
+        return
+    assert (landed.hashes[landed.records < heavy_from] == PADDING).all()
+    for refused in (
+        landed.digest,
+        landed.by_account,
+        landed.total,
+        landed.to_profiles_table if heavy_from > 8 else lambda: landed.to_profiles_table(1),
+        lambda: Profiles.merge(landed, landed),
+        lambda: Profiles.subtract(whole, landed),
+        lambda: Profiles.subtract(landed, whole),
+        lambda: readings.effective_rank(landed),
+        lambda: readings.mmd2(whole, landed),
+        lambda: readings.centroid_cosine(whole, landed),
+        lambda: readings.distinct_count(landed, "prompt_distinct"),
+        lambda: readings.mean_pairwise_cosine(landed.take(slice(0, 5))),
+    ):
+        with pytest.raises(UsageError, match=f"fewer than {heavy_from} records was left out"):
+            refused()
+
+
+def test_blocks_for_landing_make_the_same_tables(small_parameters, rows_of, table_of):
+    import pyarrow as pa
+
+    rows = sorted(rows_of(np.random.default_rng(9), 200), key=lambda row: row["account_id"].encode())
+    engine = Engine(small_parameters)
+    whole = engine.profiles(table_of(rows))
+    blocks = list(engine.profile_blocks(table_of(rows), 20, heavy_from=8))
+    assert pa.concat_tables([block.to_windows_table() for block in blocks]).equals(whole.to_windows_table())
+    assert pa.concat_tables([block.to_profiles_table() for block in blocks]).equals(whole.to_profiles_table())
+    assert Profiles.merge(*blocks).to_profiles_table().equals(whole.to_profiles_table())
 
 
 def test_profile_blocks_refuse_an_unsorted_table(small_parameters, rows_of, table_of):

@@ -103,7 +103,7 @@ def test_concatenated_files_of_different_width_add_up(some, small_parameters):
 def test_rows_without_a_heavy_part_are_not_made_up(some, small_parameters):
     profiles = some(9, 60)
     windows, heavy = profiles.to_windows_table(), profiles.to_profiles_table(min_records=4)
-    with pytest.raises(UsageError, match="rows of windows have no heavy part .* compute those from records"):
+    with pytest.raises(UsageError, match=r"rows of windows have no heavy part .* compute those from records"):
         Profiles.from_tables(small_parameters, windows, heavy)
     dropped = Profiles.from_tables(small_parameters, windows, heavy, incomplete="drop")
     assert dropped.equals(profiles.take(profiles.records >= 4))
@@ -128,7 +128,7 @@ def test_heavy_rows_of_other_files_or_spaces_are_refused(some, small_parameters)
     with pytest.raises(LakeError, match="pass both tables of the same files"):
         Profiles.from_tables(small_parameters, windows.slice(1), heavy)
     other = Parameters.generate(EmbeddingSpace("other", 24))
-    with pytest.raises(LakeError, match="embedding_sum of account .* belongs to another embedding space"):
+    with pytest.raises(LakeError, match=r"embedding_sum of account .* belongs to another embedding space"):
         Profiles.from_tables(other, windows, heavy)
 
 
