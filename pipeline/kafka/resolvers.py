@@ -217,7 +217,10 @@ def _resolve_with_jgo(roots: Sequence[str], folder: Path, environment: Environme
     context = _jgo_context(folder / "jgo")
     try:
         with trust_for_requests():
-            inputs, others = context.resolver.resolve([context.create_dependency(root) for root in roots])
+            # "!": the roots bring dependencies, they do not manage the versions of one another.
+            inputs, others = context.resolver.resolve(
+                [context.create_dependency(f"{root}!") for root in roots]
+            )
             return [
                 Jar(each.groupId, each.artifactId, each.version, _sha256(Path(each.artifact.resolve())))
                 for each in [*inputs, *others]
