@@ -40,7 +40,11 @@ RECORDS_PER_ACCOUNT = 250
     type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%SZ"]),
     help="End of the period, UTC; default: now.",
 )
-@click.option("--shuffle-roles", is_flag=True, help="Let any source of topics play any role.")
+@click.option(
+    "--randomise",
+    is_flag=True,
+    help="Let any source of topics play any role, and vary the shares of the kinds.",
+)
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="File to write.")
 @click.option(
     "--format",
@@ -85,7 +89,7 @@ def command(
     attack_share: float,
     days: float,
     end: datetime | None,
-    shuffle_roles: bool,
+    randomise: bool,
     out: Path | None,
     file_format: str | None,
     labels: Path | None,
@@ -116,7 +120,7 @@ def command(
         seed=seed,
         attack_share=attack_share,
         days=days,
-        shuffle_roles=shuffle_roles,
+        randomise=randomise,
     )
     world = build_world(settings)
     traffic = Traffic(world, end.replace(tzinfo=UTC) if end else clock.now())

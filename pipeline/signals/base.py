@@ -43,7 +43,7 @@ class Population:
         return cls(0, (0,) * FEATURES)
 
     def profile(self, parameters: Parameters) -> Profiles:
-        """As one profile, of which only `records` and `kernel_mean` mean anything."""
+        """As one profile, of which only `records` and `kernel_mean` mean anything; to be read, or filled in."""
         blank = Profiles.empty(parameters)
         light = np.zeros((1, blank.light.shape[1]), np.int64)
         light[0, 0] = self.records
@@ -90,6 +90,8 @@ class Signal:
         Sentence about one value; ``{value}`` is filled in.
     compute
         float64[n] from n profiles (one per account); NaN where the profile cannot say.
+    needs_population
+        Whether it compares with `Context.population`; such a signal reads `records` and `kernel_mean` alone.
     """
 
     name: str
@@ -100,10 +102,33 @@ class Signal:
     misses: str
     says: str
     compute: Callable[[Profiles, Context], Numbers]
+    needs_population: bool = False
 
     def sentence(self, value: float) -> str:
         """The value in words."""
         return self.says.format(value=value)
+
+
+def slim(profiles: Profiles) -> Profiles:
+    """The same accounts with `records` and `kernel_mean` alone: 2 kB each, so that a whole lake can be held."""
+    n = len(profiles)
+
+    def nothing(array: NDArray[np.integer]) -> NDArray[np.int64]:
+        return np.broadcast_to(np.zeros((), np.int64), (n, *array.shape[1:]))
+
+    light = np.zeros_like(profiles.light)
+    light[:, 0] = profiles.records
+    return Profiles(
+        parameters=profiles.parameters,
+        account_id=profiles.account_id.copy(),
+        window_start=profiles.window_start.copy(),
+        light=light,
+        cells=nothing(profiles.cells),
+        embedding_sum=nothing(profiles.embedding_sum),
+        moment=nothing(profiles.moment),
+        kernel_mean=profiles.kernel_mean.copy(),
+        hashes=np.broadcast_to(np.uint64(2**64 - 1), (n, *profiles.hashes.shape[1:])),
+    )
 
 
 def share(profiles: Profiles, field: str) -> Numbers:

@@ -40,4 +40,5 @@ SIGNAL = Signal(
     misses="harvests of common content; niches and batch jobs score 3-18 times above harvests",
     says="its content lies {value:.3f} (squared kernel distance) from the population's",
     compute=compute,
+    needs_population=True,
 )

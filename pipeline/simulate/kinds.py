@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 Range = tuple[float, float]
 
-# Which sources a role draws from, with weights. A world may shuffle them (`WorldSettings.shuffle_roles`).
+# Which sources a role draws from, with weights. A world may shuffle them (`WorldSettings.randomise`).
 ROLES: dict[str, dict[str, float]] = {
     "chat": {
         "open_assistant": 3,

@@ -5,6 +5,7 @@ Everything here costs memory in proportion to the number of streams, never of re
 
 from __future__ import annotations
 
+import math
 import random
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -53,8 +54,8 @@ class WorldSettings:
         Share of the accounts that attack, 0 to 1.
     days
         Length of the period.
-    shuffle_roles
-        Let any source play any role (harvested, chatted about, evaluated on), drawn by the seed.
+    randomise
+        Let any source play any role (harvested, chatted about, evaluated on) and vary the shares of the kinds.
     """
 
     records: int = 100_000
@@ -62,7 +63,7 @@ class WorldSettings:
     seed: int = 1
     attack_share: float = 0.05
     days: float = 7.0
-    shuffle_roles: bool = False
+    randomise: bool = False
 
     def __post_init__(self) -> None:
         for name, value, low in (("records", self.records, 1), ("accounts", self.accounts, 1)):
@@ -268,11 +269,16 @@ def _roles(settings: WorldSettings, topics: Topics, rng: random.Random) -> dict[
     known = {
         role: {s: w for s, w in weights.items() if s in topics.sources} for role, weights in ROLES.items()
     }
-    if not settings.shuffle_roles:
+    if not settings.randomise:
         return known
     names = list(topics.sources)
     shuffled = dict(zip(names, rng.sample(names, len(names)), strict=True))
     return {role: {shuffled[s]: w for s, w in weights.items()} for role, weights in known.items()}
+
+
+def _shares(build: _Builder, kinds: dict[str, AccountKind]) -> dict[str, float]:
+    spread = 0.7 if build.settings.randomise else 0.0
+    return {name: kind.share * math.exp(build.rng.gauss(0.0, 1.0) * spread) for name, kind in kinds.items()}
 
 
 def _benign(build: _Builder, count: int) -> None:
@@ -296,7 +302,7 @@ def _benign(build: _Builder, count: int) -> None:
 
 def _attacks(build: _Builder, count: int) -> None:
     rng = build.rng
-    wanted = allot({k: v.share for k, v in ATTACKS.items()}, count, FIRST_ATTACKS)
+    wanted = allot(_shares(build, ATTACKS), count, FIRST_ATTACKS)
     for name, total in wanted.items():
         kind, left = ATTACKS[name], total
         while left:

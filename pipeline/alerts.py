@@ -1,0 +1,297 @@
+"""Alerts: what is said of an account or a cluster, by what it was judged, and how to derive it again.
+
+An alert's id depends on what was judged and by what (members, the profile's digest, time range, detector and
+reference), not on when or where: live, replayed and ingested copies of one lake raise the same alerts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.detectors import get_detector
+from pipeline.detectors.reference import Reference
+from pipeline.detectors.robust import shipped_references
+from pipeline.errors import LakeError
+from pipeline.evidence import evidence
+from pipeline.lake.documents import canonical
+from pipeline.lake.reader import read_profiles
+from pipeline.lake.segments import code_fingerprint
+from pipeline.signals import Context, signal_table
+from pipeline.tables import ALERTS, empty_table
+from pipeline.times import from_text, moment, to_text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pipeline.detectors.base import Detector
+    from pipeline.engine import Engine
+    from pipeline.lake import Lake, Snapshot
+    from pipeline.profiles import Profiles
+    from pipeline.score_tables import Subjects
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Which records were judged, and by what.
+
+    Parameters
+    ----------
+    vector
+        Chain key to offset: only records below.
+    manifest
+        Number of the manifest that was read.
+    parameters
+        Fingerprint of the profile's constants.
+    detector
+        Fingerprint of the detector.
+    reference
+        Fingerprint of the reference population.
+    start, stop
+        Event time range of the windows, naive UTC; None is no bound.
+    lookback
+        Seconds before ``as_of``; None: everything.
+    look
+        The live look (number of records), or None for a scoring run.
+    """
+
+    vector: Mapping[str, int]
+    manifest: int
+    parameters: str
+    detector: str
+    reference: str
+    start: datetime | None = None
+    stop: datetime | None = None
+    lookback: int | None = None
+    look: int | None = None
+
+    def to_json(self, profile: str) -> dict[str, Any]:
+        """The alert's provenance; ``profile`` is the digest of the judged profile."""
+        return {
+            "vector": dict(sorted(self.vector.items())),
+            "manifest": self.manifest,
+            "parameters": self.parameters,
+            "detector": self.detector,
+            "reference": self.reference,
+            "start": to_text(self.start),
+            "stop": to_text(self.stop),
+            "lookback": self.lookback,
+            "look": self.look,
+            "profile": profile,
+            "code": code_fingerprint(),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """One row of `alerts`; times naive UTC, ``evidence`` and ``provenance`` as JSON objects."""
+
+    alert_id: str
+    subject_kind: str
+    subject_id: str
+    members: tuple[str, ...]
+    detector: str
+    first_seen: datetime | None
+    last_seen: datetime | None
+    score: float
+    p_value: float
+    evidence: Mapping[str, Any]
+    provenance: Mapping[str, Any]
+    as_of: datetime
+    fdr: float | None
+
+    def to_row(self) -> dict[str, Any]:
+        """Values of the table's columns."""
+        row = {name: getattr(self, name) for name in ALERTS.names}
+        return {
+            **row,
+            "members": list(self.members),
+            "evidence": canonical(self.evidence).decode(),
+            "provenance": canonical(self.provenance).decode(),
+        }
+
+    def to_json(self) -> dict[str, Any]:
+        """The same with times as text: what goes to the topic and to ``alerts/<alert_id>.json``."""
+        row = self.to_row()
+        return {name: to_text(value) if isinstance(value, datetime) else value for name, value in row.items()}
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> Alert:
+        """What `to_row` or `to_json` gave.
+
+        Raises
+        ------
+        LakeError
+            It is not an alert.
+        """
+        try:
+            values = {name: row[name] for name in ALERTS.names}
+            for name in ("first_seen", "last_seen", "as_of"):
+                values[name] = from_text(values[name])
+            for name in ("evidence", "provenance"):
+                values[name] = json.loads(values[name]) if isinstance(values[name], str) else values[name]
+            values["members"] = tuple(values["members"])
+            return cls(**values)
+        except (KeyError, TypeError, ValueError) as error:
+            msg = f"alert {row.get('alert_id', '?')} is not readable ({error!r}); restore its file from a copy of the lake"
+            raise LakeError(msg) from error
+
+
+def make_alert(
+    profile: Profiles,
+    subjects: Subjects,
+    row: int,
+    *,
+    subject_kind: str,
+    members: Sequence[str],
+    extra: Mapping[str, Any] | None = None,
+) -> Alert:
+    """The alert about one judged account or cluster.
+
+    Parameters
+    ----------
+    profile
+        Its one profile, under its subject id.
+    subjects, row
+        How it was judged.
+    extra
+        Added to the evidence.
+    """
+    provenance = subjects.scope.to_json(profile.digest())
+    subject = str(profile.account_id[0])
+    named = [
+        subjects.detector,
+        subject_kind,
+        subject,
+        sorted(members),
+        *(provenance[name] for name in ("profile", "detector", "reference", "start", "stop", "look")),
+    ]
+    assert subjects.as_of is not None, "an empty lake has no alerts"
+    return Alert(
+        alert_id=f"alert-{hashlib.blake2b(canonical(named), digest_size=16).hexdigest()}",
+        subject_kind=subject_kind,
+        subject_id=subject,
+        members=tuple(sorted(members)),
+        detector=subjects.detector,
+        first_seen=moment(int(subjects.first[row])),
+        last_seen=subjects.last_seen(row),
+        score=float(subjects.judgement.score[row]),
+        p_value=float(subjects.judgement.p_value[row]),
+        evidence={**evidence(subjects.table, subjects.judgement, subjects.reference, row), **(extra or {})},
+        provenance=provenance,
+        as_of=subjects.as_of,
+        fdr=None if subjects.scope.look is not None else subjects.fdr,
+    )
+
+
+def alert_table(alerts: Sequence[Alert]) -> pa.Table:
+    """Rows of `alerts`."""
+    return pa.Table.from_pylist([alert.to_row() for alert in alerts], schema=ALERTS)
+
+
+def find_alert(lake: Lake, snapshot: Snapshot, alert_id: str) -> Alert:
+    """An alert of the manifest's table, or a live one.
+
+    Raises
+    ------
+    LakeError
+        There is none of this id.
+    """
+    for path in snapshot.table_files("alerts"):
+        for row in pq.read_table(path, filters=[("alert_id", "=", alert_id)]).to_pylist():
+            return Alert.from_row(row)
+    data = lake.store.read_bytes(f"alerts/{alert_id}.json")
+    if data is None:
+        msg = f"there is no alert {alert_id} in {lake.root}; the view `alerts` lists them"
+        raise LakeError(msg)
+    return Alert.from_row(json.loads(data))
+
+
+def find_reference(snapshot: Snapshot, fingerprint: str) -> Reference:
+    """A shipped reference, or one of the lake's table.
+
+    Raises
+    ------
+    LakeError
+        Neither has it.
+    """
+    for reference in shipped_references().values():
+        if reference.fingerprint == fingerprint:
+            return reference
+    files = snapshot.table_files("reference_populations")
+    tables = [empty_table("reference_populations"), *(pq.read_table(path) for path in files)]
+    return Reference.from_table(pa.concat_tables(tables), fingerprint)
+
+
+def rederive(
+    lake: Lake,
+    alert: Alert,
+    engine: Engine,
+    *,
+    snapshot: Snapshot | None = None,
+    detector: Detector | None = None,
+) -> list[str]:
+    """Compute an alert again from the landed records it names; what differs, in words. Empty: it holds.
+
+    Parameters
+    ----------
+    lake, engine
+        Where its records are landed, and an engine with the lake's parameters.
+    """
+    snapshot = snapshot or lake.snapshot()
+    detector = detector or get_detector(alert.detector)
+    source = alert.provenance
+    differences = []
+    if source["parameters"] != engine.parameters.fingerprint:
+        return [
+            f"its profile was made with parameters {source['parameters']}, the lake has {engine.parameters.fingerprint}"
+        ]
+    if source["detector"] != detector.fingerprint:
+        differences.append(
+            f"it was judged by detector {source['detector']}, this version has {detector.fingerprint}"
+        )
+    try:
+        reference = find_reference(snapshot, source["reference"])
+    except LakeError as error:
+        return [*differences, error.message]
+    profile = read_profiles(
+        snapshot,
+        engine,
+        alert.members,
+        from_text(source["start"]),
+        from_text(source["stop"]),
+        vector=source["vector"],
+    ).by_account()
+    gone = sorted(set(alert.members) - set(profile.account_id))
+    if gone:
+        return [*differences, f"no records of {', '.join(gone[:5])} are landed below its offsets"]
+    if alert.subject_kind == "cluster":
+        profile = profile.total(alert.subject_id)
+    if profile.digest() != source["profile"]:
+        differences.append(
+            f"the profile of {alert.subject_id} from landed records has digest {profile.digest()[:16]}…, the alert "
+            f"names {source['profile'][:16]}…: records were altered, lost or added"
+        )
+    table = signal_table(profile, Context(reference.population))
+    judgement = detector.judge(table, reference)
+    differences += [
+        f"{name} is {now!r} when derived again, the alert says {then!r}"
+        for name, now, then in (
+            ("score", float(judgement.score[0]), alert.score),
+            ("p_value", float(judgement.p_value[0]), alert.p_value),
+        )
+        if now != then
+    ]
+    again = {each["signal"]: each for each in evidence(table, judgement, reference, 0)["signals"]}
+    said = {each["signal"]: each for each in alert.evidence["signals"]}
+    for name in sorted(again.keys() | said.keys()):
+        if again.get(name) != said.get(name):
+            now, then = ((each or {}).get("value") for each in (again.get(name), said.get(name)))
+            differences.append(f"signal {name} is {now!r} when derived again, the alert says {then!r}")
+    return differences

@@ -1,0 +1,107 @@
+"""``distillwatch score``: signals, scores, clusters and alerts for what is landed."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import click
+
+from pipeline.cli.lake_options import backend_option, lake_option
+from pipeline.cli.output import Format, format_option, print_mappings
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from pathlib import Path
+
+    from pipeline.alerts import Alert
+    from pipeline.scoring import Scoring
+
+TIMES = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%SZ"]
+COLUMNS = ("subject", "kind", "members", "records", "score", "p_value", "why", "alert_id")
+
+
+@click.command("score")
+@lake_option
+@backend_option
+@click.option(
+    "--fdr",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    default=0.05,
+    show_default=True,
+    help="False discovery rate of the alert list.",
+)
+@click.option(
+    "--as-of", type=click.DateTime(TIMES), help="Judge the windows before this time, UTC; default: all."
+)
+@click.option(
+    "--lookback-days",
+    type=click.FloatRange(0, min_open=True),
+    help="Judge so many days before that; default: all.",
+)
+@format_option
+def command(
+    *,
+    lake_path: Path,
+    backend: str,
+    fdr: float,
+    as_of: datetime | None,
+    lookback_days: float | None,
+    format_: Format,
+) -> None:
+    """Judge every account and cluster of a lake, publish the tables, and print the alert list.
+
+    Rows are the alerts, most certain first; a summary goes to standard error. An account that is not in the list is
+    not cleared: `account_scores.decision` says `cannot_tell` where there was too little to go by.
+    """
+    from pipeline.assembly import engine_for, open_lake
+    from pipeline.cli.progress import reporter
+    from pipeline.clock import SystemClock
+    from pipeline.scoring import score_lake
+
+    clock = SystemClock()
+    lake = open_lake(lake_path, clock=clock)
+    engine = engine_for(lake, backend)
+    with reporter("score") as advance:
+        scoring = score_lake(
+            lake,
+            lake.snapshot(),
+            engine,
+            clock,
+            as_of=as_of,
+            lookback=timedelta(days=lookback_days) if lookback_days else None,
+            fdr=fdr,
+            report=lambda what, done, total: advance(done, total, what),
+        )
+    print_mappings([_row(alert) for alert in scoring.alerts], format_, columns=COLUMNS)
+    click.echo(_summary(scoring), err=True)
+
+
+def _row(alert: Alert) -> dict[str, object]:
+
+    sentences = alert.evidence["sentences"]
+    return {
+        "subject": alert.subject_id,
+        "kind": alert.subject_kind,
+        "members": len(alert.members),
+        "records": alert.evidence["records"],
+        "score": alert.score,
+        "p_value": alert.p_value,
+        "why": sentences[0] if sentences else "",
+        "alert_id": alert.alert_id,
+    }
+
+
+def _summary(scoring: Scoring) -> str:
+    decisions = scoring.tables["account_scores"]["decision"].value_counts().to_pylist()
+    counts = {entry["values"]: entry["counts"] for entry in decisions}
+    words = ", ".join(
+        f"{counts.get(name, 0):,} {text}"
+        for name, text in (("alert", "in the list"), ("clear", "clear"), ("cannot_tell", "cannot tell"))
+    )
+    clusters = scoring.tables["cluster_scores"].num_rows
+    return (
+        f"{scoring.accounts:,} accounts ({words}), {clusters} clusters; judged by the {scoring.reference.name} "
+        f"population of {scoring.reference.accounts:,} accounts at a false discovery rate of {scoring.fdr:g}; "
+        f"{scoring.seconds:.1f} s, manifest {scoring.manifest}"
+    )

@@ -1,0 +1,270 @@
+"""Live looks: accounts are judged when they have sent 50, 100, 200, … records, by shipped references.
+
+Nothing here reads or writes: counts come from the accepted records, profiles from whoever calls.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from pipeline.alerts import Scope, make_alert
+from pipeline.detectors import get_detector
+from pipeline.detectors.base import MIN_RECORDS
+from pipeline.detectors.robust import shipped_references
+from pipeline.errors import UsageError
+from pipeline.lake.paths import Chain
+from pipeline.lake.reader import read_profiles
+from pipeline.lake.selection import below
+from pipeline.profiles import Profiles
+from pipeline.score_tables import judged
+from pipeline.signals import Context, signal_table
+from pipeline.times import moment
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any
+
+    import pyarrow as pa
+
+    from pipeline.alerts import Alert
+    from pipeline.detectors.base import Detector
+    from pipeline.detectors.reference import Reference
+    from pipeline.engine import Engine
+    from pipeline.lake import Lake
+
+DEFAULT_ALPHA = 0.002
+
+
+@dataclass(frozen=True, slots=True)
+class LookSchedule:
+    """When an account is looked at, and how much of the error may be spent at each look.
+
+    Look k (from 0) is at ``first * 2**k`` records and may spend ``alpha / ((k + 1) (k + 2))``; these add up to less
+    than alpha over all looks, so the chance that a benign account is ever accused live is at most alpha as far as the
+    p-values of the looks are right (a union bound: no assumption about how looks depend on each other).
+
+    Examples
+    --------
+    >>> schedule = LookSchedule()
+    >>> [schedule.crossed(before, after) for before, after in ((0, 49), (49, 50), (60, 450))]
+    [None, 0, 3]
+    >>> schedule.records(3)
+    400
+    """
+
+    first: int = MIN_RECORDS
+    alpha: float = DEFAULT_ALPHA
+
+    def __post_init__(self) -> None:
+        if self.first < MIN_RECORDS or not 0 < self.alpha < 1:
+            msg = f"first look {self.first}, alpha {self.alpha}: the first look has at least {MIN_RECORDS} records, alpha lies between 0 and 1"
+            raise UsageError(msg)
+
+    def records(self, look: int) -> int:
+        """Records at which this look is due."""
+        return self.first << look
+
+    def look_at(self, records: int) -> int | None:
+        """The last look that is due at this many records."""
+        return None if records < self.first else int(math.log2(records // self.first))
+
+    def crossed(self, before: int, after: int) -> int | None:
+        """The last look that became due when an account grew from ``before`` to ``after`` records."""
+        now = self.look_at(after)
+        return now if now is not None and now != self.look_at(before) else None
+
+    def spend(self, look: int) -> float:
+        """Level of this look."""
+        return self.alpha / ((look + 1) * (look + 2))
+
+
+class ProfileSource(Protocol):
+    """Where profiles of accounts come from: the lake plus what is held in memory."""
+
+    def __call__(self, accounts: Sequence[str], held: Sequence[pa.Table]) -> Snapshotted:
+        """Profiles by account and window of all records so far, and the positions they cover."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshotted:
+    """``profiles`` by account and window; ``vector`` chain key to offset: exactly the records below are in them."""
+
+    profiles: Profiles
+    vector: Mapping[str, int]
+    manifest: int
+
+
+class LiveScorer:
+    """Counts records per account, and judges those that reach a look.
+
+    Parameters
+    ----------
+    source
+        Gives profiles.
+    engine
+        Its parameters and window length name what was judged.
+    schedule
+        When to look, and at what level.
+    counts
+        Records per account so far (after a restart).
+    detector, references
+        Default: the robust one and the shipped ones.
+    """
+
+    def __init__(
+        self,
+        source: ProfileSource,
+        engine: Engine,
+        *,
+        schedule: LookSchedule | None = None,
+        counts: Mapping[str, int] | None = None,
+        detector: Detector | None = None,
+        references: Mapping[str, Reference] | None = None,
+    ) -> None:
+        self.schedule = schedule or LookSchedule()
+        self._source = source
+        self._engine = engine
+        self._counts = dict(counts or {})
+        self._detector = detector or get_detector()
+        every = shipped_references() if references is None else references
+        self._references = {int(name.rpartition("-")[2]): each for name, each in every.items() if "-" in name}
+
+    def observe(self, accepted: pa.Table) -> list[str]:
+        """Count accepted records; the accounts that have reached a look, sorted."""
+        counted = accepted.column("account_id").value_counts()
+        due = []
+        for entry in counted.to_pylist():
+            account, more = entry["values"], entry["counts"]
+            before = self._counts.get(account, 0)
+            self._counts[account] = before + more
+            if self.schedule.crossed(before, before + more) is not None:
+                due.append(account)
+        return sorted(due)
+
+    def look(self, accounts: Sequence[str], held: Sequence[pa.Table]) -> list[Mapping[str, Any]]:
+        """Judge accounts by what is landed and held; JSON-ready alerts."""
+        if not accounts:
+            return []
+        found = self._source(accounts, held)
+        return [alert.to_json() for alert in self.alerts(found)]
+
+    def alerts(self, found: Snapshotted) -> list[Alert]:
+        """Alerts about accounts by their profiles so far."""
+        whole = found.profiles.by_account()
+        looks = np.array(
+            [-1 if (at := self.schedule.look_at(n)) is None else at for n in whole.records.tolist()]
+        )
+        raised = []
+        for look in sorted(set(looks[looks >= 0].tolist())):
+            raised += self._judge(whole.take(looks == look), found, int(look))
+        return sorted(raised, key=lambda alert: alert.alert_id)
+
+    def _judge(self, whole: Profiles, found: Snapshotted, look: int) -> list[Alert]:
+        wanted = self.schedule.records(look)
+        # Past the largest look that was simulated, its reference is the nearest there is.
+        reference = self._references[
+            max(n for n in self._references if n <= wanted or n == min(self._references))
+        ]
+        windows = found.profiles
+        last = np.array(
+            [windows.window_start[windows.account_id == name].max() for name in whole.account_id], np.int64
+        )
+        window = self._engine.window_seconds * 1_000_000
+        subjects = judged(
+            self._detector,
+            signal_table(whole, Context(reference.population)),
+            reference,
+            first=whole.window_start,
+            last=last,
+            window=window,
+            scope=Scope(
+                vector=found.vector,
+                manifest=found.manifest,
+                parameters=self._engine.parameters.fingerprint,
+                detector=self._detector.fingerprint,
+                reference=reference.fingerprint,
+                look=wanted,
+            ),
+            as_of=moment(int(last.max()) + window),
+            fdr=self.schedule.alpha,
+        )
+        level = self.schedule.spend(look)
+        p = np.nan_to_num(subjects.judgement.p_value, nan=1.0)
+        return [
+            make_alert(
+                whole.take(slice(row, row + 1)),
+                subjects,
+                row,
+                subject_kind="account",
+                members=[str(whole.account_id[row])],
+                extra={"look": {"records": wanted, "level": level, "alpha": self.schedule.alpha}},
+            )
+            for row in np.flatnonzero(p <= level).tolist()
+        ]
+
+
+class LakeSource:
+    """Profiles from a lake plus held tables; held records that were landed meanwhile count once.
+
+    Parameters
+    ----------
+    lake, engine
+        Where records are landed, and an engine with its parameters.
+    """
+
+    def __init__(self, lake: Lake, engine: Engine) -> None:
+        self._lake = lake
+        self._engine = engine
+
+    def __call__(self, accounts: Sequence[str], held: Sequence[pa.Table]) -> Snapshotted:
+        """Profiles of these accounts by all records so far."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        snapshot = self._lake.snapshot()
+        vector = dict(snapshot.vector)
+        parts = [read_profiles(snapshot, self._engine, accounts)]
+        names = pa.array(sorted(accounts), pa.string())
+        for table in held:
+            if not table.num_rows:
+                continue
+            # What was landed since it was held is in the snapshot already.
+            fresh = _not_below(table, snapshot.vector)
+            for chain, after in _ends(fresh).items():
+                vector[chain] = max(vector.get(chain, 0), after)
+            mine = fresh.filter(pc.is_in(fresh["account_id"], names))
+            if mine.num_rows:
+                parts.append(self._engine.profiles(mine))
+        return Snapshotted(Profiles.merge(*parts), vector, snapshot.manifest.number)
+
+    def counts(self) -> dict[str, int]:
+        """Records per account in the lake: where counting goes on after a restart."""
+        from pipeline.lake.reader import iter_profiles
+
+        totals: dict[str, int] = {}
+        for block in iter_profiles(self._lake.snapshot(), self._engine):
+            whole = block.by_account()
+            totals.update(zip(whole.account_id.tolist(), whole.records.tolist(), strict=True))
+        return totals
+
+
+def _not_below(table: pa.Table, vector: Mapping[str, int]) -> pa.Table:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    landed = below(table.append_column("_row", pa.array(np.arange(table.num_rows))), vector)
+    return table.filter(
+        pc.invert(pc.is_in(pa.array(np.arange(table.num_rows)), landed["_row"].combine_chunks()))
+    )
+
+
+def _ends(table: pa.Table) -> dict[str, int]:
+    grouped = table.group_by(["topic_id", "partition"]).aggregate([("offset", "max")])
+    return {
+        Chain(row["topic_id"], row["partition"]).key: row["offset_max"] + 1 for row in grouped.to_pylist()
+    }

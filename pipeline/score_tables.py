@@ -1,0 +1,162 @@
+"""Judged accounts and clusters as rows of the result tables."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from pipeline.detectors.fdr import q_values
+from pipeline.tables import ACCOUNT_SCORES, CLUSTER_SCORES, CLUSTERS
+from pipeline.times import moment
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from numpy.typing import NDArray
+
+    from pipeline.alerts import Scope
+    from pipeline.clusters import AccountTies, Cluster
+    from pipeline.detectors.base import Detector, Judgement
+    from pipeline.detectors.reference import Reference
+    from pipeline.signals import SignalTable
+
+# A p-value below this that does not make the list is no acquittal.
+SUSPICIOUS = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Subjects:
+    """Accounts (or clusters), how they were judged, and by what.
+
+    ``first`` and ``last`` int64[n] are starts of windows; ``window`` their length, all in microseconds; ``q``
+    float64[n] Benjamini-Hochberg over these subjects.
+    """
+
+    table: SignalTable
+    judgement: Judgement
+    q: NDArray[np.float64]
+    first: NDArray[np.int64]
+    last: NDArray[np.int64]
+    window: int
+    detector: str
+    reference: Reference
+    scope: Scope
+    as_of: datetime | None
+    fdr: float
+
+    def decision(self, row: int) -> str:
+        """``alert``, ``clear``, or ``cannot_tell``: too few records, or suspicious without being in the list."""
+        p = self.judgement.p_value[row]
+        if np.isnan(p):
+            return "cannot_tell"
+        if self.q[row] <= self.fdr:
+            return "alert"
+        return "cannot_tell" if p < SUSPICIOUS else "clear"
+
+    def last_seen(self, row: int) -> datetime:
+        """End of the last window."""
+        return moment(int(self.last[row]) + self.window)
+
+    def row(self, row: int) -> dict[str, Any]:
+        """The columns that accounts and clusters share."""
+        return {
+            "as_of": self.as_of,
+            "lookback": self.scope.lookback,
+            "records": int(self.table.records[row]),
+            "score": _value(self.judgement.score[row]),
+            "p_value": _value(self.judgement.p_value[row]),
+            "q_value": _value(self.q[row]),
+            "decision": self.decision(row),
+            "detector": self.detector,
+            "reference": self.reference.fingerprint,
+            "first_seen": moment(int(self.first[row])),
+            "last_seen": self.last_seen(row),
+            **{name: _value(values[row]) for name, values in self.table.columns.items()},
+        }
+
+
+def judged(
+    detector: Detector,
+    table: SignalTable,
+    reference: Reference,
+    *,
+    first: NDArray[np.int64],
+    last: NDArray[np.int64],
+    window: int,
+    scope: Scope,
+    as_of: datetime | None,
+    fdr: float,
+) -> Subjects:
+    """Judge the rows of a signal table."""
+    judgement = detector.judge(table, reference)
+    q = q_values(judgement.p_value)
+    return Subjects(table, judgement, q, first, last, window, detector.name, reference, scope, as_of, fdr)
+
+
+def account_rows(accounts: Subjects) -> pa.Table:
+    """`account_scores`, a row for every account."""
+    fingerprint = accounts.reference.fingerprint
+    n = len(accounts.table)
+    columns: dict[str, Any] = {
+        "account_id": pa.array(list(accounts.table.account_id), pa.string()),
+        "as_of": [accounts.as_of] * n,
+        "lookback": [accounts.scope.lookback] * n,
+        "records": accounts.table.records,
+        "score": _nullable(accounts.judgement.score),
+        "p_value": _nullable(accounts.judgement.p_value),
+        "q_value": _nullable(accounts.q),
+        "decision": [accounts.decision(row) for row in range(n)],
+        "benign_class": [None] * n,
+        "detector": [accounts.detector] * n,
+        "reference": [fingerprint] * n,
+        "first_seen": pa.array(accounts.first, pa.int64()).cast(pa.timestamp("us")),
+        "last_seen": pa.array(accounts.last + accounts.window, pa.int64()).cast(pa.timestamp("us")),
+        **{name: _nullable(values) for name, values in accounts.table.columns.items()},
+    }
+    return pa.table([columns[name] for name in ACCOUNT_SCORES.names], schema=ACCOUNT_SCORES)
+
+
+def cluster_rows(groups: Subjects, clusters: Sequence[Cluster]) -> pa.Table:
+    """`cluster_scores`, a row for every cluster."""
+    rows = [
+        {
+            **groups.row(number),
+            "cluster_id": cluster.cluster_id,
+            "members": len(cluster.members),
+            "links": sum(cluster.links) // 2,
+            "shared": list(cluster.shared),
+        }
+        for number, cluster in enumerate(clusters)
+    ]
+    return pa.Table.from_pylist(rows, schema=CLUSTER_SCORES)
+
+
+def member_rows(clusters: Sequence[Cluster], ties: AccountTies, as_of: datetime | None) -> pa.Table:
+    """`clusters`, a row for every member."""
+    records = dict(zip(ties.account_id, ties.records.tolist(), strict=True))
+    rows = [
+        {
+            "cluster_id": cluster.cluster_id,
+            "account_id": member,
+            "as_of": as_of,
+            "records": records[member],
+            "centroid_cosine": cosine,
+            "links": links,
+            "shared": list(cluster.shared),
+        }
+        for cluster in clusters
+        for member, cosine, links in zip(cluster.members, cluster.cosine, cluster.links, strict=True)
+    ]
+    return pa.Table.from_pylist(rows, schema=CLUSTERS)
+
+
+def _value(number: float) -> float | None:
+    return None if np.isnan(number) else float(number)
+
+
+def _nullable(values: NDArray[np.float64]) -> pa.Array:
+    return pa.array(values, pa.float64(), mask=np.isnan(values))

@@ -1,0 +1,249 @@
+"""Score a lake: profiles to signals, signals to scores, scores to an alert list with a false discovery rate.
+
+`judge_lake` reads and computes, `publish` writes the result tables and names them in the manifest, `score_lake`
+does both. The answer depends on the landed records alone: not on when it runs, nor on how they were landed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from pipeline.alerts import Alert, Scope, alert_table, make_alert
+from pipeline.clusters import Cluster, find_clusters
+from pipeline.detectors import get_detector
+from pipeline.detectors.robust import LAKE, shipped_references
+from pipeline.lake.reader import read_profiles
+from pipeline.lake_accounts import lookback_range, payments_of, read_accounts
+from pipeline.score_tables import Subjects, account_rows, cluster_rows, judged, member_rows
+from pipeline.signals import SIGNALS, Context, SignalTable, signal_table
+from pipeline.tables import TABLES
+from pipeline.times import moment
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime, timedelta
+
+    from pipeline.clock import Clock
+    from pipeline.detectors.base import Detector
+    from pipeline.detectors.reference import Reference
+    from pipeline.engine import Engine
+    from pipeline.lake import Lake, Manifest, Snapshot
+    from pipeline.profiles import Profiles
+
+DEFAULT_FDR = 0.05
+# With fewer accounts to be judged, ranks among themselves say too little: the shipped reference judges.
+MIN_POPULATION = 200
+REPLACED = ("account_scores", "cluster_scores", "clusters")
+KEPT = {"alerts": ("alert_id",), "reference_populations": ("reference", "signal")}
+CLUSTER_CALIBRATION = (
+    "The p-value takes the cluster for one account; that benign groups of accounts are spread like single "
+    "accounts was not shown."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Scoring:
+    """What a scoring run found.
+
+    Parameters
+    ----------
+    as_of
+        The time up to which records were judged; None for an empty lake.
+    accounts
+        Accounts in the lake.
+    reference
+        The population they were judged by.
+    alerts
+        Accounts and clusters of the list, most certain first.
+    tables
+        A table for each result table but verdicts.
+    manifest
+        Number of the manifest that names the tables; None before `publish`.
+    """
+
+    as_of: datetime | None
+    accounts: int
+    reference: Reference
+    detector: str
+    fdr: float
+    alerts: tuple[Alert, ...]
+    tables: dict[str, pa.Table]
+    seconds: float = 0.0
+    manifest: int | None = None
+
+
+def score_lake(
+    lake: Lake,
+    snapshot: Snapshot,
+    engine: Engine,
+    clock: Clock,
+    *,
+    detector: Detector | None = None,
+    as_of: datetime | None = None,
+    lookback: timedelta | None = None,
+    fdr: float = DEFAULT_FDR,
+    report: Callable[[str, int, int], None] | None = None,
+) -> Scoring:
+    """Judge a lake and publish the tables; see `judge_lake` and `publish`."""
+    started = clock.monotonic()
+    scoring = judge_lake(
+        snapshot, engine, detector=detector, as_of=as_of, lookback=lookback, fdr=fdr, report=report
+    )
+    manifest = publish(lake, scoring)
+    return replace(scoring, seconds=clock.monotonic() - started, manifest=manifest.number)
+
+
+def judge_lake(
+    snapshot: Snapshot,
+    engine: Engine,
+    *,
+    detector: Detector | None = None,
+    as_of: datetime | None = None,
+    lookback: timedelta | None = None,
+    fdr: float = DEFAULT_FDR,
+    report: Callable[[str, int, int], None] | None = None,
+) -> Scoring:
+    """Judge every account and cluster of a snapshot; nothing is written.
+
+    Parameters
+    ----------
+    detector
+        Default: the robust one.
+    as_of
+        Judge the windows before this time (naive UTC); default: all, and the end of the last window is the time.
+    lookback
+        Judge the windows of this long before ``as_of``; default: all.
+    fdr
+        False discovery rate of the alert list (accounts and clusters are two lists).
+    report
+        Told (what, done, total).
+    """
+    detector = detector or get_detector()
+    window = engine.window_seconds * 1_000_000
+    start, stop = lookback_range(snapshot, engine.window_seconds, as_of, lookback)
+    lake = read_accounts(snapshot, engine, start, stop, report)
+    if as_of is None:
+        as_of = (
+            stop if stop is not None else moment(int(lake.last.max()) + window) if len(lake.last) else None
+        )
+    reference = shipped_references()["shipped"]
+    context = Context(reference.population)
+    if own := lake.scorable >= MIN_POPULATION:
+        context = Context(lake.population)
+    table = lake.with_population(context)
+    if own:
+        reference = detector.reference(LAKE, table, lake.population)
+    scope = Scope(
+        vector=snapshot.vector,
+        manifest=snapshot.manifest.number,
+        parameters=engine.parameters.fingerprint,
+        detector=detector.fingerprint,
+        reference=reference.fingerprint,
+        start=start,
+        stop=stop,
+        lookback=int(lookback.total_seconds()) if lookback is not None else None,
+    )
+    common: dict[str, Any] = {"window": window, "scope": scope, "as_of": as_of, "fdr": fdr}
+    accounts = judged(detector, table, reference, first=lake.first, last=lake.last, **common)
+    clusters = find_clusters(lake.ties, payments_of(snapshot) if len(lake.ties) else {})
+    totals, first, last = _totals(snapshot, engine, clusters, scope)
+    sums = SignalTable.joined([signal_table(total, context) for total in totals], list(SIGNALS))
+    groups = judged(detector, sums, reference, first=first, last=last, **common)
+    alerts = [*_account_alerts(snapshot, engine, accounts), *_cluster_alerts(groups, clusters, totals)]
+    alerts.sort(key=lambda alert: (alert.p_value, -alert.score, alert.alert_id))
+    tables = {
+        "account_scores": account_rows(accounts),
+        "cluster_scores": cluster_rows(groups, clusters),
+        "clusters": member_rows(clusters, lake.ties, as_of),
+        "alerts": alert_table(alerts),
+        "reference_populations": reference.to_table(as_of if reference.name == LAKE else None),
+    }
+    return Scoring(as_of, len(table), reference, detector.name, fdr, tuple(alerts), tables)
+
+
+def publish(lake: Lake, scoring: Scoring) -> Manifest:
+    """Write the tables and name them in the manifest.
+
+    Scores and clusters replace those of the run before. Alerts stay, with the references they were judged by; the
+    newest run's list is the alerts with the largest ``as_of``.
+    """
+    files = {name: _put(lake, name, scoring.tables[name]) for name in REPLACED}
+
+    def update(manifest: Manifest) -> Manifest:
+        alerts = _kept(lake, manifest, "alerts", scoring.tables["alerts"])
+        references = _kept(lake, manifest, "reference_populations", scoring.tables["reference_populations"])
+        judged_by = {Alert.from_row(row).provenance["reference"] for row in alerts.to_pylist()}
+        used = pa.array(sorted(judged_by | {scoring.reference.fingerprint}), pa.string())
+        references = references.filter(pc.is_in(references["reference"], used))
+        kept = {
+            "alerts": _put(lake, "alerts", alerts),
+            "reference_populations": _put(lake, "reference_populations", references),
+        }
+        return replace(manifest, tables={**manifest.tables, **files, **kept})
+
+    return lake.publish(update)
+
+
+def _put(lake: Lake, name: str, table: pa.Table) -> tuple[Any, ...]:
+    return (lake.put_table(name, table),) if table.num_rows else ()
+
+
+def _kept(lake: Lake, manifest: Manifest, name: str, new: pa.Table) -> pa.Table:
+    """The manifest's rows with the new ones; one row per key, the newest, in order of the key."""
+    rows: dict[tuple[Any, ...], dict[str, Any]] = {}
+    old = [pq.read_table(lake.store.path(file.path)) for file in manifest.tables.get(name, ())]
+    for table in (*old, new):
+        for row in table.to_pylist():
+            rows[tuple(row[key] for key in KEPT[name])] = row
+    return pa.Table.from_pylist([rows[key] for key in sorted(rows)], schema=TABLES[name])
+
+
+def _totals(
+    snapshot: Snapshot, engine: Engine, clusters: Sequence[Cluster], scope: Scope
+) -> tuple[list[Profiles], np.ndarray[Any, np.dtype[np.int64]], np.ndarray[Any, np.dtype[np.int64]]]:
+    """The sum of each cluster's members, and its first and last window."""
+    totals, first, last = [], [], []
+    for cluster in clusters:
+        windows = read_profiles(snapshot, engine, cluster.members, scope.start, scope.stop)
+        totals.append(windows.by_account().total(cluster.cluster_id))
+        first.append(int(windows.window_start.min()))
+        last.append(int(windows.window_start.max()))
+    return totals, np.array(first, np.int64), np.array(last, np.int64)
+
+
+def _account_alerts(snapshot: Snapshot, engine: Engine, accounts: Subjects) -> list[Alert]:
+    rows = [row for row in range(len(accounts.table)) if accounts.decision(row) == "alert"]
+    names = [str(accounts.table.account_id[row]) for row in rows]
+    if not names:
+        return []
+    scope = accounts.scope
+    profiles = read_profiles(snapshot, engine, names, scope.start, scope.stop).by_account()
+    return [
+        make_alert(profiles.of_accounts([name]), accounts, row, subject_kind="account", members=[name])
+        for row, name in zip(rows, names, strict=True)
+    ]
+
+
+def _cluster_alerts(groups: Subjects, clusters: Sequence[Cluster], totals: Sequence[Profiles]) -> list[Alert]:
+    return [
+        make_alert(
+            totals[row],
+            groups,
+            row,
+            subject_kind="cluster",
+            members=cluster.members,
+            extra={
+                "shared": list(cluster.shared),
+                "links": sum(cluster.links) // 2,
+                "calibration": CLUSTER_CALIBRATION,
+            },
+        )
+        for row, cluster in enumerate(clusters)
+        if groups.decision(row) == "alert"
+    ]
