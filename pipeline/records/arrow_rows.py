@@ -265,21 +265,23 @@ def _times(batch: Batch, table: pa.Table) -> NDArray[np.int64]:
             column.cast(pa.timestamp(kind.unit)).cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False)
         )
         if kind.unit == "ns":
-            return ticks // 1000  # floors, also before 1970
+            floored: NDArray[np.int64] = ticks // 1000  # also before 1970
+            return floored
         factor = _TICKS.get(kind.unit, 1)
         largest = np.iinfo(np.int64).max // factor
         # Times that leave int64 are far outside every bound; they stay outside it.
-        return np.clip(ticks, -largest, largest) * factor
+        scaled: NDArray[np.int64] = np.clip(ticks, -largest, largest) * factor
+        return scaled
     if pa.types.is_integer(kind) or pa.types.is_floating(kind):
         numbers = column.fill_null(0).to_numpy(zero_copy_only=False)
         times, good = seconds_to_times(numbers)
-        for row in np.flatnonzero(valid & ~good):
+        for row in np.flatnonzero(valid & ~good).tolist():
             time_of(batch, int(row), numbers[row].item())
         return times
     if _is_text(kind):
         texts = _checked_utf8(batch, _decoded(column), "event_time", np.arange(n))
         times, good = parse_times(texts)
-        for row in np.flatnonzero(valid & ~good):
+        for row in np.flatnonzero(valid & ~good).tolist():
             text = texts[int(row)].as_py()
             if text is not None:
                 times[row] = time_of(batch, int(row), text)
@@ -313,10 +315,10 @@ def _integers(batch: Batch, table: pa.Table, name: str) -> pa.Array:
     if name == "latency_ms":
         values = np.floor(values)
     far = present & ~(np.abs(values) < 2.0**63)
-    for row in np.flatnonzero(far):
+    for row in np.flatnonzero(far).tolist():
         batch.fault(int(row), Reason.OUT_OF_RANGE, f"{name} is {values[row]}; leave it out if unknown")
     broken = present & ~far & (np.floor(values) != values)
-    for row in np.flatnonzero(broken):
+    for row in np.flatnonzero(broken).tolist():
         batch.fault(int(row), Reason.WRONG_TYPE, f"{name} is {values[row]}; send a whole number")
     keep = present & ~far & ~broken
     return pa.array(np.where(keep, values, 0.0).astype(np.int64), mask=~keep)
@@ -356,5 +358,5 @@ def _schema_detail(name: str, kind: pa.DataType, wanted: str) -> str:
 
 
 def _where(mask: pa.Array) -> list[int]:
-    flags = pc.fill_null(mask, False).to_numpy(zero_copy_only=False)  # noqa: FBT003
+    flags = pc.fill_null(mask, False).to_numpy(zero_copy_only=False)
     return [int(row) for row in np.flatnonzero(flags)]

@@ -47,44 +47,45 @@ def check_identifiers(batch: Batch) -> None:
 
     An empty ``organization_id`` that stayed would make all accounts without one members of one organisation.
     """
+    for name in REQUIRED_IDS:
+        column = batch.columns[name]
+        for row in _rows(pc.is_null(column)) if column.null_count else ():
+            batch.fault(row, Reason.MISSING_FIELD, f"{name} is missing or null; every record needs one")
     for name in STRINGS:
         column = batch.columns.get(name)
-        if column is None:
-            continue
-        required = name in REQUIRED_IDS
-        if required and column.null_count:
-            for row in _rows(pc.is_null(column)):
-                batch.fault(row, Reason.MISSING_FIELD, f"{name} is missing or null; every record needs one")
-        if column.null_count == len(column):
-            continue
-        lengths = pc.binary_length(column)
-        bounds = pc.min_max(lengths)
-        limit = MAX_TEXT_BYTES if name in DESCRIPTIONS else MAX_ID_BYTES
-        if bounds["max"].as_py() > limit:
-            if name in DESCRIPTIONS:
-                batch.columns[name] = column = _cut(column, lengths, limit)
-            else:
-                for row in _rows(pc.greater(lengths, limit)):
-                    batch.fault(
-                        row,
-                        Reason.OUT_OF_RANGE,
-                        f"{name} has {lengths[row].as_py()} bytes ({shorten(column[row].as_py(), 40)}); at most "
-                        f"{MAX_ID_BYTES} are taken, send a digest of a longer one",
-                    )
-        blank = pc.utf8_is_space(column)
-        if bounds["min"].as_py() == 0:
-            blank = pc.or_(blank, pc.equal(lengths, 0))
-        if not pc.any(blank).as_py():
-            continue
-        if required:
-            for row in _rows(blank):
-                batch.fault(
-                    row,
-                    Reason.EMPTY_ID,
-                    f"{name} is {shorten(column[row].as_py())}; every record needs one that is not blank",
-                )
-        else:
-            batch.columns[name] = pc.if_else(blank, pa.scalar(None, pa.string()), column)
+        if column is not None and column.null_count < len(column):
+            _check_length(batch, name, column)
+            _check_blank(batch, name, batch.columns[name])
+
+
+def _check_length(batch: Batch, name: str, column: pa.Array) -> None:
+    lengths = pc.binary_length(column)
+    if name in DESCRIPTIONS:
+        if pc.max(lengths).as_py() > MAX_TEXT_BYTES:
+            batch.columns[name] = _cut(column, lengths, MAX_TEXT_BYTES)
+    elif pc.max(lengths).as_py() > MAX_ID_BYTES:
+        for row in _rows(pc.greater(lengths, MAX_ID_BYTES)):
+            batch.fault(
+                row,
+                Reason.OUT_OF_RANGE,
+                f"{name} has {lengths[row].as_py()} bytes ({shorten(column[row].as_py(), 40)}); at most "
+                f"{MAX_ID_BYTES} are taken, send a digest of a longer one",
+            )
+
+
+def _check_blank(batch: Batch, name: str, column: pa.Array) -> None:
+    blank = pc.or_(pc.utf8_is_space(column), pc.equal(column, ""))  # of an empty text utf8_is_space says no
+    if not pc.any(blank).as_py():
+        return
+    if name not in REQUIRED_IDS:
+        batch.columns[name] = pc.if_else(blank, pa.scalar(None, pa.string()), column)
+        return
+    for row in _rows(blank):
+        batch.fault(
+            row,
+            Reason.EMPTY_ID,
+            f"{name} is {shorten(column[row].as_py())}; every record needs one that is not blank",
+        )
 
 
 def check_times(batch: Batch, max_future_seconds: float) -> None:
@@ -126,7 +127,7 @@ def check_space(batch: Batch, space: EmbeddingSpace) -> None:
     column = batch.columns.get("embedding_model")
     if column is None or column.null_count == len(column):
         return
-    other = pc.fill_null(pc.not_equal(column, space.model), False)  # noqa: FBT003 (pyarrow's signature)
+    other = pc.fill_null(pc.not_equal(column, space.model), False)
     if not pc.any(other).as_py():
         return
     for row in _rows(other):
@@ -167,7 +168,7 @@ def check_numbers(batch: Batch) -> None:
                 )
 
 
-def integer_out_of_range(name: str, value: int) -> tuple[Reason, str]:
+def integer_out_of_range(name: str, value: float) -> tuple[Reason, str]:
     """Reason and detail for an integer outside its range."""
     largest = "2**32 - 1" if name == "asn" else "2**40"
     return (
@@ -177,7 +178,7 @@ def integer_out_of_range(name: str, value: int) -> tuple[Reason, str]:
 
 
 def _rows(mask: pa.Array) -> list[int]:
-    flags = pc.fill_null(mask, False).to_numpy(zero_copy_only=False)  # noqa: FBT003
+    flags = pc.fill_null(mask, False).to_numpy(zero_copy_only=False)
     return [int(row) for row in np.flatnonzero(flags)]
 
 

@@ -8,17 +8,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import msgspec
 import numpy as np
 import pyarrow as pa
 
-from pipeline.errors import InvalidRecord, Reason, UsageError
+from pipeline.errors import InvalidRecord, UsageError
 from pipeline.records import arrow_rows, ipc, json_columns
-from pipeline.records.adapters import ADAPTERS, AdapterName, adapt, recognise
+from pipeline.records.adapters import ADAPTERS, AdapterName
 from pipeline.records.batch import Batch, Rejections, UnknownFields
 from pipeline.records.checks import check_batch
 from pipeline.records.hashes import HASH_FIELDS, PUBLIC_KEY, HashMixer
-from pipeline.records.interpret import parse_object, to_wire, unknown_names
 from pipeline.records.kept import kept_message, kept_row, kept_stream
 from pipeline.records.limits import (
     DEFAULT_MAX_FUTURE_SECONDS,
@@ -28,8 +26,9 @@ from pipeline.records.limits import (
     Limits,
 )
 from pipeline.records.pseudonyms import PREFIXES
+from pipeline.records.reading import NOT_STRICT, MessageReader
 from pipeline.records.schema import Decoded, record_schema
-from pipeline.records.wire import KNOWN, LenientRecord, WireRecord
+from pipeline.records.wire import KNOWN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -37,9 +36,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pipeline.records.pseudonyms import Pseudonyms
+    from pipeline.records.wire import WireRecord
     from pipeline.spaces import EmbeddingSpace
-
-_NOT_STRICT = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,55 +131,12 @@ class RecordDecoder:
             raise ValueError(msg)
         rejections = Rejections(topic_id, topic, partition)
         unknown = UnknownFields()
-        records: list[WireRecord] = []
-        at: list[int] = []
-        streams: list[int] = []
-        # A decoder for each call: it is cheap, and calls may come from several threads.
-        strict = msgspec.json.Decoder(WireRecord).decode
-        limit = self.limits.max_message_bytes
-        slow = self._slow_reader(unknown)
-        fast = self.adapter in {"native", "auto"}
-        for i, value in enumerate(values):
-            if value is None:
-                rejections.add(
-                    int(offsets[i]),
-                    0,
-                    Reason.NULL_VALUE,
-                    "the message has no value; send the record as value",
-                    b"",
-                    0,
-                )
-                continue
-            if len(value) > limit:
-                rejections.add(
-                    int(offsets[i]), 0, *self._too_large(len(value)), kept_message(value, None), len(value)
-                )
-                continue
-            if fast:
-                try:
-                    records.append(strict(value))
-                except _NOT_STRICT:
-                    pass
-                else:
-                    at.append(i)
-                    continue
-            if ipc.is_stream(value):
-                streams.append(i)
-                continue
-            try:
-                records.append(slow(value))
-            except InvalidRecord as error:
-                kept = kept_message(value, self.pseudonyms)
-                rejections.add(int(offsets[i]), 0, error.reason, error.message, kept, len(value))
-            else:
-                at.append(i)
-
+        records, at, streams = self._read(values, offsets, rejections, unknown)
         tables = []
         if records:
             index = np.array(at, np.intp)
-            batch = json_columns.to_batch(
-                records, offsets[index], None if append_times is None else append_times[index]
-            )
+            known = None if append_times is None else append_times[index]
+            batch = json_columns.to_batch(records, offsets[index], known)
             check_batch(batch, self.space, self.max_future_seconds)
             json_columns.fill_embedding(batch, records, self.space)
 
@@ -202,6 +157,42 @@ class RecordDecoder:
         else:
             table = pa.concat_tables(tables).sort_by([("offset", "ascending"), ("row", "ascending")])
         return Decoded(table, rejections.table(), unknown.counts)
+
+    def _read(
+        self,
+        values: Sequence[bytes | None],
+        offsets: NDArray[np.int64],
+        rejections: Rejections,
+        unknown: UnknownFields,
+    ) -> tuple[list[WireRecord], list[int], list[int]]:
+        """JSON records, the places they came from, and the places of Arrow streams."""
+        records: list[WireRecord] = []
+        at: list[int] = []
+        streams: list[int] = []
+        limit = self.limits.max_message_bytes
+        reader = MessageReader(self.adapter, limit, unknown)
+        fast = reader.fast()
+        for i, value in enumerate(values):
+            if fast is not None and value is not None and len(value) <= limit:
+                try:
+                    records.append(fast(value))
+                except NOT_STRICT:
+                    pass
+                else:
+                    at.append(i)
+                    continue
+            try:
+                record = reader.read(value)
+            except InvalidRecord as error:
+                kept, length = kept_message(value or b"", self.pseudonyms), len(value or b"")
+                rejections.add(int(offsets[i]), 0, error.reason, error.message, kept, length)
+                continue
+            if record is None:
+                streams.append(i)
+            else:
+                records.append(record)
+                at.append(i)
+        return records, at, streams
 
     def decode_rows(
         self,
@@ -292,42 +283,3 @@ class RecordDecoder:
                 if name in batch.columns:
                     batch.columns[name] = self.pseudonyms.column(name, batch.columns[name])
         return batch.records(self.space, rejections.topic_id, rejections.topic, rejections.partition)
-
-    def _slow_reader(self, unknown: UnknownFields) -> Callable[[bytes], WireRecord]:
-        lenient = msgspec.json.Decoder(LenientRecord).decode
-        names = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-
-        native = self.adapter in {"native", "auto"}
-
-        def read(value: bytes) -> WireRecord:
-            if native:
-                try:
-                    record: WireRecord = lenient(value)
-                    found = [name for name in names(value) if name not in KNOWN]
-                except _NOT_STRICT:
-                    pass  # what is wrong, if anything, is found below
-                else:
-                    unknown.add(found)
-                    return record
-            message = parse_object(value)
-            fields, sources = adapt(message, self.adapter)
-            try:
-                record = to_wire(fields, sources)
-            except InvalidRecord as error:
-                if self.adapter == "native" and (likely := recognise(message)):
-                    detail = (
-                        f"{error.message}; the message looks like {likely}: choose --format {likely} or auto"
-                    )
-                    raise InvalidRecord(error.reason, detail) from None
-                raise
-            unknown.add(unknown_names(fields))
-            return record
-
-        return read
-
-    def _too_large(self, length: int) -> tuple[Reason, str]:
-        return (
-            Reason.TOO_LARGE,
-            f"the message has {length} bytes, at most {self.limits.max_message_bytes} are taken; "
-            "send fewer records in one message, or raise max_message_bytes",
-        )

@@ -27,7 +27,7 @@ def take_grid_bytes(
     """
     d = space.dimension
     data = b"".join(values)
-    if len(data) != d * len(values) or not all(len(value) == d for value in values):
+    if set(map(len, values)) - {d}:
         places = np.arange(len(values)) if index is None else index
         fitting = [i for i, value in enumerate(values) if len(value) == d]
         for i, value in enumerate(values):
@@ -78,8 +78,8 @@ def take_lists(
 
 def wrong_dimension(length: int, space: EmbeddingSpace, unit: str = " values") -> tuple[Reason, str]:
     """Reason and detail for a vector of another length."""
-    return (
-        Reason.WRONG_DIMENSION,
+    detail = (
         f"embedding has {length}{unit}, {space} has {space.dimension}; embed with that model, "
-        "or use a lake of another space",
+        "or use a lake of another space"
     )
+    return Reason.WRONG_DIMENSION, detail

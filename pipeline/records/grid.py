@@ -146,7 +146,8 @@ def on_grid(q: NDArray[np.int8], space: EmbeddingSpace) -> NDArray[np.bool_]:
     """
     norm2 = squared_norms(q)
     near = np.abs(norm2 - space.norm2) <= NORM_TOLERANCE * space.norm2
-    return near & (q.min(axis=1, initial=0) >= -127)
+    inside: NDArray[np.bool_] = near & (q.min(axis=1, initial=0) >= -127)
+    return inside
 
 
 def check_grid(q: NDArray[np.int8], space: EmbeddingSpace) -> list[GridFault]:
@@ -182,7 +183,8 @@ def check_grid(q: NDArray[np.int8], space: EmbeddingSpace) -> list[GridFault]:
 def squared_norms(q: NDArray[np.int8]) -> NDArray[np.int32]:
     """``|q|^2`` of each int8 row, exactly: int32 ``[n]`` (at most 2**14 * 4,096 = 2**26)."""
     wide = q.astype(np.int16)  # a square is at most 16,384
-    return np.einsum("ij,ij->i", wide, wide, dtype=np.int32)
+    norms: NDArray[np.int32] = np.einsum("ij,ij->i", wide, wide, dtype=np.int32)
+    return norms
 
 
 def _value_fault(row: int, x: NDArray[np.float64]) -> GridFault:

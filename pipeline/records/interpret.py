@@ -150,7 +150,7 @@ def unknown_names(fields: Mapping[str, Any]) -> list[str]:
     return [name for name in fields if name not in KNOWN]
 
 
-def _field(name: str, value: Any) -> Any:  # noqa: PLR0911, C901 (one branch per kind of field)
+def _field(name: str, value: Any) -> Any:  # noqa: PLR0911 (one branch per kind of field)
     if name == "embedding":
         return _embedding(value)
     if name == "event_time":
@@ -179,7 +179,7 @@ def _integer(name: str, value: Any) -> int:
         raise _wrong_type(name, value, "an integer without quotes")
     if isinstance(value, float):
         if not math.isfinite(value):
-            raise InvalidRecord(Reason.OUT_OF_RANGE, f"{name} is {value}; leave it out if unknown")
+            raise InvalidRecord(*integer_out_of_range(name, value))
         if name == "latency_ms":
             value = math.floor(value)  # gateways measure fractions; whole milliseconds are kept
         elif not value.is_integer():
@@ -279,18 +279,20 @@ def _without_embedding(fields: Mapping[str, Any], sources: Mapping[str, str]) ->
     state = "null" if "embedding" in fields else "missing"
     return InvalidRecord(
         Reason.NO_EMBEDDING,
-        f"embedding is {state}; send a list of numbers or base64 of the int8 values in "
-        f"{sources.get('embedding', '`embedding`')}",
+        (
+            f"embedding is {state}; send a list of numbers or base64 of the int8 values in "
+            f"{sources.get('embedding', '`embedding`')}"
+        ),
     )
 
 
 def text_without_embedding(names: Iterable[str]) -> tuple[Reason, str]:
     """Reason and detail for a record that has the prompt where the embedding should be."""
-    return (
-        Reason.TEXT_WITHOUT_EMBEDDING,
+    detail = (
         f"there is text ({', '.join(names)}) but no embedding; run `distillwatch embed` over the log, or have the "
-        "gateway send the embedding of the prompt instead of its text",
+        "gateway send the embedding of the prompt instead of its text"
     )
+    return Reason.TEXT_WITHOUT_EMBEDDING, detail
 
 
 def _wrong_type(name: str, value: Any, wanted: str) -> InvalidRecord:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import pyarrow as pa
 
@@ -125,6 +125,14 @@ def write_stream(table: pa.Table, compression: str | None = None) -> bytes:
     with pa.ipc.new_stream(sink, table.schema, options=options) as writer:
         writer.write_table(table)
     return bytes(sink.getvalue())
+
+
+def _refuse_strangers(names: list[str]) -> NoReturn:
+    shown = ", ".join(shorten(name, 40) for name in names[:8]) or "none"
+    detail = (
+        f"no column of the Arrow stream is part of the contract (columns: {shown}); see the record fields"
+    )
+    raise InvalidRecord(Reason.ARROW_SCHEMA, detail)
 
 
 def _validate(chunk: pa.Array, limits: Limits) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from pipeline.errors import InvalidRecord, Reason
 
@@ -65,7 +65,7 @@ class Table:
         count, size = _number("<I", self.data, vector), struct.calcsize(form)
         start = vector + 4
         if start + count * size > len(self.data):
-            raise _malformed("a vector runs past the end of the metadata")
+            _malformed("a vector runs past the end of the metadata")
         return list(struct.iter_unpack(form, self.data[start : start + count * size]))
 
     def _field(self, field: int) -> int | None:
@@ -86,35 +86,34 @@ def check_headers(value: bytes, limits: Limits) -> None:
     """
     rows = held = 0
     for place, frame in enumerate(_frames(value)):
-        if place == 0 and frame.kind != _SCHEMA:
-            raise _malformed("it does not begin with a schema")
-        if place and frame.kind == _SCHEMA:
-            raise _malformed("a second schema follows; send one stream in one message")
+        if (frame.kind == _SCHEMA) != (place == 0):
+            _malformed("it must begin with a schema and hold no second one; send one stream in one message")
         if frame.kind == _SCHEMA:
             continue
-        batch = frame.header
-        if frame.kind == _DICTIONARY and batch is not None:
-            batch = batch.table(1)
-        elif frame.kind != _RECORDS:
-            raise _malformed(f"it holds a message of kind {frame.kind}; only record batches are taken")
-        if batch is None:
-            raise _malformed("a message has no header")
+        batch = _batch(frame)
         length = batch.number(0, "<q", 0)
-        if length < 0:
-            raise _bomb(f"a batch claims {length} rows")
         if frame.kind == _RECORDS:
             rows += length
-        if rows > limits.max_rows or length > limits.max_uncompressed_bytes:
-            raise _bomb(f"it claims {max(rows, length)} rows, at most {limits.max_rows} are taken")
+        if not 0 <= length <= limits.max_uncompressed_bytes or rows > limits.max_rows:
+            _bomb(f"it claims {max(rows, length)} rows, at most {limits.max_rows} are taken")
         for node_length, nulls in batch.structs(1, "<qq"):
             # A null or run-length node needs no byte for its length; nothing real is longer than the byte limit.
             if not 0 <= node_length <= limits.max_uncompressed_bytes or not -1 <= nulls <= node_length:
-                raise _bomb(f"a column claims {node_length} values, {nulls} of them null")
+                _bomb(f"a column claims {node_length} values, {nulls} of them null")
         held += _claimed_bytes(batch, frame.body, limits)
         if held > limits.max_uncompressed_bytes:
-            raise _bomb(
-                f"it claims {held} uncompressed bytes, at most {limits.max_uncompressed_bytes} are taken",
-            )
+            _bomb(f"it claims {held} uncompressed bytes, at most {limits.max_uncompressed_bytes} are taken")
+
+
+def _batch(frame: Frame) -> Table:
+    batch = frame.header
+    if frame.kind == _DICTIONARY and batch is not None:
+        batch = batch.table(1)
+    elif frame.kind != _RECORDS:
+        _malformed(f"it holds a message of kind {frame.kind}; only record batches are taken")
+    if batch is None:
+        _malformed("a message has no header")
+    return batch
 
 
 def _claimed_bytes(batch: Table, body: memoryview, limits: Limits) -> int:
@@ -122,18 +121,16 @@ def _claimed_bytes(batch: Table, body: memoryview, limits: Limits) -> int:
     total = 0
     for offset, length in batch.structs(2, "<qq"):
         if offset < 0 or length < 0 or offset + length > len(body):
-            raise _malformed(
-                f"a buffer lies at {offset} with {length} bytes, outside the body of {len(body)}"
-            )
+            _malformed(f"a buffer lies at {offset} with {length} bytes, outside the body of {len(body)}")
         claimed = length
         if compressed and length:
             if length < 8:
-                raise _malformed(f"a compressed buffer has {length} bytes, too few for its length")
+                _malformed(f"a compressed buffer has {length} bytes, too few for its length")
             claimed = _number("<q", body, offset)
             if claimed == -1:  # this buffer is not compressed after all
                 claimed = length - 8
             elif not 0 <= claimed <= limits.max_uncompressed_bytes:
-                raise _bomb(f"a compressed buffer of {length} bytes claims {claimed}")
+                _bomb(f"a compressed buffer of {length} bytes claims {claimed}")
         total += claimed
     return total
 
@@ -143,23 +140,23 @@ def _frames(value: bytes) -> Iterator[Frame]:
     at, count = 0, 0
     while at < len(data):
         if data[at : at + 4] != CONTINUATION or at + 8 > len(data):
-            raise _malformed(f"no message begins at byte {at}")
+            _malformed(f"no message begins at byte {at}")
         size = _number("<i", data, at + 4)
         at += 8
         if size == 0:
             if at < len(data):
-                raise _malformed(f"{len(data) - at} bytes follow its end; send one stream in one message")
+                _malformed(f"{len(data) - at} bytes follow its end; send one stream in one message")
             return
         if size < 0 or at + size > len(data):
-            raise _malformed(f"it breaks off: metadata of {size} bytes at byte {at} of {len(data)}")
+            _malformed(f"it breaks off: metadata of {size} bytes at byte {at} of {len(data)}")
         message = Table.root(data[at : at + size])
         at += size
         body = message.number(3, "<q", 0)
         if body < 0 or at + body > len(data):
-            raise _malformed(f"it breaks off: a body of {body} bytes at byte {at} of {len(data)}")
+            _malformed(f"it breaks off: a body of {body} bytes at byte {at} of {len(data)}")
         count += 1
         if count > MAX_MESSAGES:
-            raise _bomb(f"it holds more than {MAX_MESSAGES} batches")
+            _bomb(f"it holds more than {MAX_MESSAGES} batches")
         yield Frame(message.number(1, "<B", 0), message.table(2), data[at : at + body])
         at += body
 
@@ -167,20 +164,20 @@ def _frames(value: bytes) -> Iterator[Frame]:
 def _number(form: str, data: memoryview, at: int) -> int:
     size = struct.calcsize(form)
     if at < 0 or at + size > len(data):
-        raise _malformed("its metadata points outside itself")
+        _malformed("its metadata points outside itself")
     value: int = struct.unpack_from(form, data, at)[0]
     return value
 
 
-def _malformed(what: str) -> InvalidRecord:
-    return InvalidRecord(
+def _malformed(what: str) -> NoReturn:
+    raise InvalidRecord(
         Reason.NOT_ARROW,
         f"not a readable Arrow IPC stream: {what}; write it with an Arrow library's stream writer",
     )
 
 
-def _bomb(what: str) -> InvalidRecord:
-    return InvalidRecord(
+def _bomb(what: str) -> NoReturn:
+    raise InvalidRecord(
         Reason.ARROW_BOMB,
         f"the Arrow stream is not opened: {what}; send smaller batches, or raise the limits",
     )

@@ -54,7 +54,7 @@ def to_batch(
     batch.times = _times(batch, list(map(_TIME, records)))
     for name, kind, get in _GETTERS:
         values = list(map(get, records))
-        if values.count(None) == n:
+        if values[0] is None and values.count(None) == n:
             continue
         try:
             batch.columns[name] = pa.array(values, kind)
@@ -68,10 +68,10 @@ def to_batch(
 def fill_embedding(batch: Batch, records: Sequence[WireRecord], space: EmbeddingSpace) -> None:
     """Put the embeddings on the grid, or note why not."""
     values: list[Any] = list(map(_EMBEDDING, records))
-    ready = np.fromiter((type(value) is bytes for value in values), np.bool_, len(values))
-    if ready.all() and all(len(value) == space.dimension for value in values):
+    if set(map(type, values)) == {bytes} and set(map(len, values)) == {space.dimension}:
         embeddings.take_grid_bytes(batch, None, values, space)
         return
+    ready = np.fromiter((type(value) is bytes for value in values), np.bool_, len(values))
     batch.embedding = np.zeros((len(values), space.dimension), np.int8)
     bytes_at, lists_at = np.flatnonzero(ready), np.flatnonzero(~ready)
     embeddings.take_grid_bytes(batch, bytes_at, [values[i] for i in bytes_at], space)

@@ -1,21 +1,22 @@
 """What is kept of a rejected message: enough to find the fault and send it again, but no prompt text.
 
 A message is kept byte for byte unless it holds text or, with pseudonyms, identifiers. Then the JSON is written
-again with those values replaced. With pseudonyms, bytes that cannot be read are not kept at all: nobody can say
-whom they name. ``raw_bytes`` always tells the true length.
+again with those values replaced. Of bytes that cannot be read, what lies before the first name of a text field is
+kept; with pseudonyms, nothing: nobody can say whom they name. ``raw_bytes`` always tells the true length.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from pipeline.errors import InvalidRecord
 from pipeline.records import ipc
-from pipeline.records.interpret import is_text, parse_object
-from pipeline.records.limits import MAX_RAW_BYTES, MAX_TEXT_BYTES
+from pipeline.records.interpret import TEXT_FIELDS, is_text, parse_object
+from pipeline.records.limits import DEFAULT_MAX_MESSAGE_BYTES, MAX_RAW_BYTES, MAX_TEXT_BYTES
 from pipeline.records.pseudonyms import PREFIXES
 from pipeline.records.wire import KNOWN
 
@@ -23,25 +24,39 @@ if TYPE_CHECKING:
     from pipeline.records.pseudonyms import Pseudonyms
 
 _LONGEST_PLAIN = 64
+_LARGEST_READ = DEFAULT_MAX_MESSAGE_BYTES
+# In bytes that cannot be read, text begins after one of its names: as a JSON key, or as a column in a schema.
+_NAMES = b"|".join(re.escape(name).encode() for name in sorted(TEXT_FIELDS))
+_TEXT_KEY = re.compile(rb'"(?:' + _NAMES + rb')(?:\.\d[^"]*)?"\s*:')
+_TEXT_COLUMN = re.compile(rb"(?<![\w.])(?:" + _NAMES + rb")\0")
 _MAX_DEPTH = 8
 
 
 def kept_message(value: bytes, pseudonyms: Pseudonyms | None) -> bytes:
     """What is kept of a JSON message, at most 64 KiB."""
-    try:
-        fields = parse_object(value)
-        clean = {name: _clean(name, item, pseudonyms, 0) for name, item in fields.items()}
-        if clean != fields:
-            value = json.dumps(clean, separators=(",", ":")).encode()
-    except (InvalidRecord, RecursionError):
-        if pseudonyms is not None:
-            return b""
-    return value[:MAX_RAW_BYTES]
+    if len(value) <= _LARGEST_READ:
+        try:
+            fields = parse_object(value)
+            clean = {name: _clean(name, item, pseudonyms, 0) for name, item in fields.items()}
+        except (InvalidRecord, RecursionError):
+            pass
+        else:
+            if clean != fields:
+                value = json.dumps(clean, separators=(",", ":")).encode()
+            return value[:MAX_RAW_BYTES]
+    if pseudonyms is not None:
+        return b""
+    return _before(_TEXT_KEY, value[:MAX_RAW_BYTES])
 
 
 def kept_stream(value: bytes, pseudonyms: Pseudonyms | None) -> bytes:
     """What is kept of an Arrow message that was refused as a whole."""
-    return b"" if pseudonyms is not None else value[:MAX_RAW_BYTES]
+    return b"" if pseudonyms is not None else _before(_TEXT_COLUMN, value[:MAX_RAW_BYTES])
+
+
+def _before(pattern: re.Pattern[bytes], value: bytes) -> bytes:
+    found = pattern.search(value)
+    return value if found is None else value[: found.start()]
 
 
 def kept_row(table: pa.Table, row: int, pseudonyms: Pseudonyms | None) -> tuple[bytes, int]:
@@ -69,16 +84,17 @@ def _clean(name: str, value: Any, pseudonyms: Pseudonyms | None, depth: int) -> 
         return {key: _clean(key, item, pseudonyms, depth + 1) for key, item in value.items()}
     if isinstance(value, list) and name != "embedding":
         return [_clean(name, item, pseudonyms, depth + 1) for item in value]
-    if isinstance(value, str):
+    return _clean_text(name, value, pseudonyms) if isinstance(value, str) and name != "embedding" else value
+
+
+def _clean_text(name: str, value: str, pseudonyms: Pseudonyms | None) -> str:
+    if name in KNOWN:
         if name in PREFIXES and pseudonyms is not None:
             return pseudonyms.one(name, value)
-        if name == "embedding":
-            return value
-        if name in KNOWN:
-            return value if len(value) <= MAX_TEXT_BYTES else _placeholder(value)
-        if len(value) > _LONGEST_PLAIN or any(character.isspace() for character in value):
-            return _placeholder(value)
-    return value
+        return value if len(value) <= MAX_TEXT_BYTES else _placeholder(value)
+    # Under an unknown name, what has blanks or is long may be anything, and a person's words most likely.
+    suspicious = len(value) > _LONGEST_PLAIN or any(character.isspace() for character in value)
+    return _placeholder(value) if suspicious else value
 
 
 def _placeholder(value: Any) -> str:

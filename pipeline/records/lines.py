@@ -40,7 +40,7 @@ def open_bytes(path: Path) -> Iterator[IO[bytes]]:
         file.seek(0)
         if magic.startswith(GZIP_MAGIC):
             with gzip.open(file, "rb") as stream:
-                yield stream  # type: ignore[misc]
+                yield stream
         elif magic.startswith(BZIP2_MAGIC):
             with bz2.open(file, "rb") as stream:
                 yield stream  # type: ignore[misc]
@@ -52,7 +52,7 @@ def open_bytes(path: Path) -> Iterator[IO[bytes]]:
 
 
 def read_lines(stream: IO[bytes], max_line_bytes: int, head_bytes: int) -> Iterator[bytes | LongLine]:
-    """Lines without their end (``\\n`` or ``\\r\\n``); a last line without one counts.
+    r"""Lines without their end (``\n`` or ``\r\n``); a last line without one counts.
 
     Parameters
     ----------

@@ -13,9 +13,9 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow as pa
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from numpy.typing import NDArray
 
 MICROSECONDS = 1_000_000
@@ -189,7 +189,8 @@ def _parse_characters(
     rows = np.arange(len(lengths))
 
     def at(step: int) -> NDArray[np.int16]:
-        return columns[np.minimum(zone_at + step, _WIDTH), rows]
+        found: NDArray[np.int16] = columns[np.minimum(zone_at + step, _WIDTH), rows]
+        return found
 
     sign = at(0)
     utc = (rest == 0) | ((rest == 1) & ((sign == ord("Z")) | (sign == ord("z"))))

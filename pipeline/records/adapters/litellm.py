@@ -11,7 +11,7 @@ at the top, in ``metadata``, or in the metadata that the requester sent or that 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from pipeline.records.adapters.fields import PREFIX, flag, merged, network_of, own_fields
 
@@ -160,5 +160,5 @@ def _latency(payload: Mapping[str, Any]) -> int | None:
     return round(total * 1000) if _number(total) and total >= 0 else None
 
 
-def _number(value: Any) -> bool:
+def _number(value: Any) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e15

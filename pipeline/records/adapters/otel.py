@@ -227,6 +227,6 @@ def _status(span: Mapping[str, Any], attributes: Mapping[str, Any]) -> str | Non
             return str(reason)
     status = span.get("status")
     code = status.get("code", status.get("status_code")) if isinstance(status, dict) else None
-    if code in (2, "STATUS_CODE_ERROR", "ERROR", "Error"):  # noqa: PLR6201 (a list has no hash)
+    if code in (2, "STATUS_CODE_ERROR", "ERROR", "Error"):  # a tuple: a list has no hash
         return "error"
     return "ok"

@@ -303,6 +303,10 @@ def test_but_no_text_is_kept(record: Callable[..., dict[str, Any]], decode: Call
     for raw in decoded.rejected["raw"].to_pylist():
         assert secret.encode() not in raw
         assert json.loads(raw)["request_id"] == "r0"
+    cut = json.dumps({"account_id": "a", "input_tokens": 3, "prompt": secret}).encode()
+    for broken in (cut[:-1], cut + b" " * 2_000_000):
+        (raw,) = decode([broken]).rejected["raw"].to_pylist()
+        assert raw == b'{"account_id": "a", "input_tokens": 3, '
     assert not any(secret in detail for detail in decoded.rejected["detail"].to_pylist())
 
 
