@@ -269,9 +269,7 @@ class Parameters:
         projection = (bits.astype(np.int8) * 2 - 1).reshape(d, PROJECTED)
         turn = (1 << SCALE_BITS) * PHASES / (2.0 * math.pi * space.scale * median_distance)
         features = (
-            np.rint(_normal(f"{seed}/features/{d}", d * FEATURES) * turn)
-            .astype(np.int16)
-            .reshape(d, FEATURES)
+            np.rint(normal(f"{seed}/features/{d}", d * FEATURES) * turn).astype(np.int16).reshape(d, FEATURES)
         )
         phase = (_stream(f"{seed}/phase", 2 * FEATURES).view("<u2") % PHASES).astype(np.int16)
         return cls(
@@ -340,7 +338,7 @@ def cosine_table() -> npt.NDArray[np.int16]:
 def random_codebook(space: EmbeddingSpace, seed: str) -> npt.NDArray[np.int8]:
     """Random directions on the grid, int8[256, d]."""
     d = space.dimension
-    return to_grid(_normal(f"{seed}/codebook/{d}", TOPICS * d).reshape(TOPICS, d), space)
+    return to_grid(normal(f"{seed}/codebook/{d}", TOPICS * d).reshape(TOPICS, d), space)
 
 
 def to_grid(directions: npt.NDArray[np.float64], space: EmbeddingSpace) -> npt.NDArray[np.int8]:
@@ -354,7 +352,7 @@ def _stream(label: str, count: int) -> npt.NDArray[np.uint8]:
     return np.frombuffer(hashlib.shake_256(label.encode()).digest(count), dtype=np.uint8)
 
 
-def _normal(label: str, count: int) -> npt.NDArray[np.float64]:
+def normal(label: str, count: int) -> npt.NDArray[np.float64]:
     """Nearly normal deviates from integers alone: twelve 16-bit numbers added up (Irwin-Hall), unit variance.
 
     Box-Muller would put a logarithm and a cosine, whose last bits differ between machines, before a rounding.

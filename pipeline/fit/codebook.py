@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import click
 import numpy as np
 
+from pipeline.errors import UsageError
 from pipeline.fit.corpus import DEFAULT_FOLDER, Corpus, read_corpus
 from pipeline.parameters import to_grid
 from pipeline.profiles.schema import TOPICS
@@ -67,8 +68,16 @@ def fit_codebook(
     """Centroids int8[256, d] of a (balanced) corpus.
 
     A centroid that loses all its records moves to the record that is served worst.
+
+    Raises
+    ------
+    UsageError
+        There are fewer records than topics.
     """
     vectors = corpus.vectors
+    if len(vectors) < TOPICS:
+        msg = f"{len(vectors)} embeddings cannot make {TOPICS} topics; give at least {TOPICS}"
+        raise UsageError(msg)
     centroids = seed_centroids(vectors, TOPICS, corpus.space, seed)
     previous: npt.NDArray[np.int64] | None = None
     for _ in range(rounds):
