@@ -1,0 +1,126 @@
+"""Files to the lake: nothing lost when interrupted, nothing added when repeated, the same profiles however it is cut."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline.assembly import engine_for, open_or_create_lake
+from pipeline.clock import SystemClock
+from pipeline.ingest import ingest_file
+from pipeline.lake.coverage import check_coverage
+from pipeline.lake.reader import read_profiles
+from pipeline.landing import LandingSettings
+from pipeline.records.decode import RecordDecoder
+from pipeline.records.encode import encode_json
+from pipeline.simulate.records import Traffic
+from pipeline.simulate.world import WorldSettings, build_world
+
+UNTIMED = {"segment_seconds": float("inf"), "roll_up_seconds": float("inf")}
+
+
+@pytest.fixture(scope="module")
+def traffic() -> pa.Table:
+    from datetime import UTC, datetime
+
+    world = build_world(WorldSettings(records=3000, accounts=24, seed=11, attack_share=0.1, days=3.0))
+    return pa.concat_tables(list(Traffic(world, datetime(2026, 3, 1, tzinfo=UTC))))
+
+
+def land(folder, *paths, batch_rows=8192, **settings):
+    clock = SystemClock()
+    lake = open_or_create_lake(folder, clock=clock)
+    engine = engine_for(lake, "numpy")
+    decoder = RecordDecoder(lake.config.space, adapter="auto")
+    chosen = LandingSettings(**{**UNTIMED, **settings})
+    done = [ingest_file(lake, engine, decoder, p, clock=clock, settings=chosen, batch_rows=batch_rows) for p in paths]
+    return lake, engine, done
+
+
+def digest(lake, engine):
+    return read_profiles(lake.snapshot(), engine).digest()
+
+
+def test_the_same_records_give_the_same_profiles_however_they_are_cut(tmp_path, traffic):
+    parquet, lines = tmp_path / "a.parquet", tmp_path / "a.jsonl"
+    pq.write_table(traffic, parquet)
+    lines.write_bytes(b"\n".join(encode_json(traffic)) + b"\n")
+    cuts = [
+        (parquet, {"batch_rows": 8192}),
+        (parquet, {"batch_rows": 137, "segment_records": 400, "roll_up_records": 900}),
+        (lines, {"batch_rows": 1000, "segment_records": 701}),
+    ]
+    found = set()
+    for number, (path, settings) in enumerate(cuts):
+        lake, engine, (done,) = land(tmp_path / f"lake{number}", path, **settings)
+        assert done.records == traffic.num_rows
+        found.add(digest(lake, engine))
+    assert len(found) == 1
+
+
+def test_the_same_file_again_adds_nothing(tmp_path, traffic):
+    path = tmp_path / "a.parquet"
+    pq.write_table(traffic, path)
+    lake, engine, _ = land(tmp_path / "lake", path)
+    before = digest(lake, engine)
+    lake, engine, (again,) = land(tmp_path / "lake", path)
+    assert (again.rows, again.records, again.already_landed) == (0, 0, traffic.num_rows)
+    assert digest(lake, engine) == before
+
+
+def test_a_file_that_has_grown_is_a_new_source_and_says_so(tmp_path, traffic):
+    path = tmp_path / "a.jsonl"
+    messages = encode_json(traffic)
+    path.write_bytes(b"\n".join(messages[:100]) + b"\n")
+    land(tmp_path / "lake", path)
+    path.write_bytes(b"\n".join(messages[:150]) + b"\n")
+    lake, _, (grown,) = land(tmp_path / "lake", path)
+    assert grown.changed_from is not None
+    assert grown.changed_from != grown.topic_id
+    assert grown.records == 150
+    assert check_coverage(lake.snapshot()).holds
+
+
+def test_bad_rows_are_dead_letters_with_file_row_and_reason(tmp_path, traffic):
+    messages = encode_json(traffic.slice(0, 5))
+    bad = json.loads(messages[2])
+    del bad["account_id"]
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(b"\n".join([messages[0], b"{broken", messages[1], json.dumps(bad).encode(), messages[3]]) + b"\n")
+    lake, _, (done,) = land(tmp_path / "lake", path)
+    assert (done.records, done.rejected) == (3, 2)
+    assert done.reasons == {"not_json": 1, "missing_field": 1}
+    from pipeline.warehouse import connect
+
+    with connect(lake.root) as connection:
+        rows = connection.execute('select topic, "offset", reason from dead_letters order by "offset"').fetchall()
+    assert rows == [("a.jsonl", 1, "not_json"), ("a.jsonl", 3, "missing_field")]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_killed_at_any_moment_it_goes_on_and_loses_nothing(tmp_path, traffic, seed):
+    path, folder = tmp_path / "a.parquet", tmp_path / "lake"
+    pq.write_table(traffic, path)
+    command = [sys.executable, "-m", "pipeline.cli", "ingest", "--lake", str(folder), str(path), "--batch-rows", "50"]
+    command += ["--segment-records", "100"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    wanted = 2 + 7 * seed
+    while process.poll() is None and len(list(folder.glob("segments/*/*/*.parquet"))) < wanted:
+        os.sched_yield()
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    subprocess.run(command, check=True, capture_output=True)
+    lake, engine, (done,) = land(folder, path)
+    assert done.rows == 0
+    coverage = check_coverage(lake.snapshot())
+    assert coverage.holds
+    assert coverage.chains[0].records == traffic.num_rows
+    straight, straight_engine, _ = land(tmp_path / "straight", path)
+    assert digest(lake, engine) == digest(straight, straight_engine)
