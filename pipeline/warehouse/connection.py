@@ -84,6 +84,8 @@ def connect(lake: str | os.PathLike[str] | Snapshot, settings: SessionSettings =
             "threads": str(settings.threads or min(4, os.cpu_count() or 1)),
         },
     )
+    # The machine's zone would otherwise decide what now()::timestamp is, beside columns that are UTC.
+    connection.execute("set timezone = 'UTC'")
     load(connection, sources)
     if settings.locked:
         _lock(connection, sources.root)

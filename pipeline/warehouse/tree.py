@@ -27,7 +27,7 @@ _KEY = re.compile(r"^([a-z][a-z ]*):\s*(.*)$")
 _PARAMETER = re.compile(
     r"^(?P<name>[a-z_][a-z0-9_]*)\s+(?P<type>[a-z]+)(?:\s*=\s*(?P<default>[^:]*?(?::\d\d)*))?\s*:\s+(?P<description>.+)$"
 )
-_TESTS = "-- Tests"
+_TESTS = "\n-- Tests\n"
 
 
 def _to_timestamp(text: str) -> datetime:
@@ -178,7 +178,8 @@ def parse(name: str, layer: str, text: str) -> SqlFile:
         elif key:
             header[key] = f"{header[key]}\n{content.strip()}".strip("\n")
     body = "\n".join(lines[body_start:])
-    statement, _, tests = body.partition(_TESTS)
+    # Only macros carry tests; elsewhere the words are somebody's comment.
+    statement, _, tests = body.partition(_TESTS) if layer == "macros" else (body, "", "")
     parameters = tuple(_parameter(name, line) for line in _parameter_lines(layer, header))
     return SqlFile(name, layer, MappingProxyType(header), parameters, statement.strip(), tests.strip(), text)
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import threading
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -118,7 +121,8 @@ def test_cursors_of_several_threads_see_the_views(tmp_path: Path) -> None:
 REFUSED = [
     "select * from read_text('{outside}')",
     "select * from '{outside}'",
-    "select * from read_parquet('{sibling}/tables/*/*.parquet')",
+    "select * from read_parquet('{sibling_table}')",
+    "select * from read_parquet('{lake}/../lake-2/{table}')",
     "select * from glob('/*')",
     "attach '{sibling}/x.db' as x",
     "install httpfs",
@@ -132,18 +136,32 @@ REFUSED = [
 
 @pytest.mark.parametrize("query", REFUSED)
 def test_a_session_is_kept_to_its_lake_and_its_settings(tmp_path: Path, query: str) -> None:
-    lake = make_lake(tmp_path / "lake")
-    make_lake(tmp_path / "lake-2")
+    lake, sibling = make_lake(tmp_path / "lake"), make_lake(tmp_path / "lake-2")
+    for each in (lake, sibling):
+        verdict(each, "v1", "kim")
+    (table,) = sibling.manifest().tables["verdicts"]
     outside = tmp_path / "outside.csv"
     outside.write_text("secret\n")
     session = connect(lake.root)
+    # The same file name inside the lake can be read, so it is not the name that is refused.
+    assert session.execute(f"select owner from read_parquet('{lake.root}/{table.path}')").fetchall() == [
+        ("kim",)
+    ]
+    text = query.format(
+        outside=outside,
+        sibling=sibling.root,
+        sibling_table=sibling.root / table.path,
+        lake=lake.root,
+        table=table.path,
+    )
     with pytest.raises(duckdb.Error):
-        session.execute(query.format(outside=outside, sibling=tmp_path / "lake-2")).fetchall()
+        session.execute(text).fetchall()
     assert outside.read_text() == "secret\n"
 
 
 def test_variables_of_the_calling_code_are_no_tables(tmp_path: Path) -> None:
-    session = connect(make_lake(tmp_path / "lake").root)
+    # Unlocked, because the lock alone refuses them too.
+    session = connect(make_lake(tmp_path / "lake").root, SessionSettings(locked=False))
     mine = pa.table({"x": [1]})
     with pytest.raises(duckdb.Error, match="mine"):
         session.execute("select * from mine")
@@ -160,6 +178,20 @@ def test_settings_are_applied(tmp_path: Path) -> None:
         ).fetchall()
     open_session = connect(root, SessionSettings(locked=False))
     open_session.execute("set threads = 2")
+
+
+def test_times_are_utc_wherever_the_machine_is(tmp_path: Path) -> None:
+    root = make_lake(tmp_path / "lake").root
+    query = "select timestamptz '2026-01-01 00:00:00+00'::timestamp::varchar"
+    code = f"from pipeline.warehouse import connect; print(connect({str(root)!r}).execute({query!r}).fetchone()[0])"
+    found = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "TZ": "Asia/Tokyo"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert found.stdout.strip() == "2026-01-01 00:00:00"
 
 
 READING = [

@@ -121,3 +121,37 @@ def test_files_that_read_each_other_are_refused() -> None:
 def test_the_index_of_the_playbooks_is_current() -> None:
     written = (resources.files("sql") / "playbooks" / "README.md").read_text(encoding="utf-8")
     assert written == index.render(), f"run {index.COMMAND}"
+
+
+def test_only_a_macro_carries_tests() -> None:
+    text = "-- name: m\ncreate macro m() as 1;\n\n-- Tests\nselect 1;"
+    assert parse("m", "macros", text).tests == "select 1;"
+    assert parse("m", "macros", text).statement == "create macro m() as 1;"
+    query = "select 1\n-- Tests\n, 2"
+    assert parse("the query", "playbooks", query).statement == query
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("account_id text: the account", ("account_id", "text", None, "the account")),
+        ("days number = 1.5: how many", ("days", "number", "1.5", "how many")),
+        ("topic text = null: or all", ("topic", "text", "null", "or all")),
+        (
+            "at timestamp = 2026-01-01T08:00:00: from: when",
+            ("at", "timestamp", "2026-01-01T08:00:00", "from: when"),
+        ),
+    ],
+)
+def test_a_parameter_line_is_name_type_default_and_words(line: str, found: tuple[str | None, ...]) -> None:
+    file = parse("x", "playbooks", f"-- parameters:\n--   {line}\nselect 1")
+    (parameter,) = file.parameters
+    assert (parameter.name, parameter.type, parameter.default, parameter.description) == found
+
+
+@pytest.mark.parametrize(
+    "line", ["account_id", "account_id string: unknown type", "Account text: capital", "a text ="]
+)
+def test_a_parameter_line_that_cannot_be_read_is_named(line: str) -> None:
+    with pytest.raises(UsageError, match="is not 'name type"):
+        parse("x", "playbooks", f"-- parameters:\n--   {line}\nselect 1")
