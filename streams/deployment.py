@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+CAUGHT_UP = "caught up with everything the topic held at the start"
 REVOKE_SECONDS = 5.0
 PAUSE = 1.0
 # A new leader may for a moment tell an end of the log that lies behind what its followers already served.
@@ -94,7 +95,7 @@ class Deployment:
         epochs = await self._services.seek({tp: lander.next_offset for tp, lander in landers.items()})
         for tp, epoch in epochs.items():
             self.workers[tp] = PartitionWorker(
-                self._services, tp, facts, landers[tp], epoch, scorer=self._scorer, fail=self.finish
+                self._services, tp, facts, landers[tp], epoch, scorer=self._scorer, fail=self.finish, moved_on=self.moved_on
             )
             self.workers[tp].start()
         self.assigned_once = True
@@ -104,6 +105,8 @@ class Deployment:
             or "none"
         )
         logger.info("assigned partitions of %s: %s", self.topic, heads)
+        if self.workers:
+            self.moved_on()
         self._services.room.set()
 
     def head(self, tp: TP) -> int | None:
@@ -161,16 +164,17 @@ class Deployment:
         """By timer: what is due by time, and whether everything is landed that was to be."""
         for worker in self.workers.values():
             worker.tick()
-        if self._targets is None or not self.assigned_once:
-            return
-        # Held records count as reached: stopping lands them.
-        reached = all(
-            w.lander.next_offset >= self._targets.get(tp.partition, 0) for tp, w in self.workers.items()
-        )
-        if reached and not self.workers:
-            reached = await self._services.in_thread(self._all_landed)
-        if reached:
-            self.finish(None, "caught up with everything the topic held at the start")
+        if self._targets is not None and self.assigned_once and not self.workers:
+            if await self._services.in_thread(self._all_landed):
+                self.finish(None, CAUGHT_UP)
+
+    def moved_on(self) -> None:
+        """Called after each batch: held records count as reached, for stopping lands them."""
+        targets = self._targets
+        if targets is not None and all(
+            w.lander.next_offset >= targets.get(tp.partition, 0) for tp, w in self.workers.items()
+        ):
+            self.finish(None, CAUGHT_UP)
 
     def _all_landed(self) -> bool:
         """For a worker without partitions: whether the others have landed everything."""

@@ -49,6 +49,8 @@ class PartitionWorker:
         Batches of other epochs are ignored.
     fail
         Told about an error after which nothing may go on.
+    moved_on
+        Told after every batch that was taken.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class PartitionWorker:
         *,
         scorer: LiveScorer | None,
         fail: Callable[[BaseException], None],
+        moved_on: Callable[[], None],
     ) -> None:
         self.tp = tp
         self.epoch = epoch
@@ -71,6 +74,7 @@ class PartitionWorker:
         self._facts = facts
         self._scorer = scorer
         self._fail = fail
+        self._moved_on = moved_on
         self._labels = (tp.topic, tp.partition)
         # One batch is worked on and one waits; `wants` keeps it so.
         self._inbox: asyncio.Queue[FetchedBatch | None] = asyncio.Queue()
@@ -161,6 +165,8 @@ class PartitionWorker:
             self._services.metrics.add(m.CHAIN_MOVES, 1, *self._labels)
             await self._resync(str(moved))
         self._show()
+        if batch is not None:
+            self._moved_on()
 
     async def _take(self, batch: FetchedBatch) -> None:
         services = self._services

@@ -34,7 +34,8 @@ class Services:
     pool
         Threads for decoding and landing: the event loop, and with it Kafka's heartbeat, never waits for them.
     roll_up
-        Held during a roll-up: one at a time bounds the memory, and the kernels use all cores anyway.
+        Held during a roll-up: two at a time bound the memory, and keep the processors busy: what of one holds
+        the interpreter overlaps with the matrix products of the other.
     seek
         Seeks partitions and returns the epoch of the batches that follow.
     room
@@ -52,7 +53,7 @@ class Services:
     alerts: Alerts
     pool: ThreadPoolExecutor
     seek: Callable[[Mapping[TP, int]], Awaitable[dict[TP, int]]]
-    roll_up: asyncio.Lock = field(default_factory=asyncio.Lock)
+    roll_up: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(2))
     room: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def in_thread(self, function: Callable[..., T], *arguments: Any) -> T:
