@@ -17,7 +17,7 @@ from pipeline.records.adapters import ADAPTERS, AdapterName
 from pipeline.records.batch import Batch, Rejections, UnknownFields
 from pipeline.records.checks import check_batch
 from pipeline.records.hashes import HASH_FIELDS, PUBLIC_KEY, HashMixer
-from pipeline.records.kept import kept_message, kept_row, kept_stream
+from pipeline.records.kept import kept_message, kept_row, kept_stream, without_identifiers
 from pipeline.records.limits import (
     DEFAULT_MAX_FUTURE_SECONDS,
     DEFAULT_MAX_MESSAGE_BYTES,
@@ -185,7 +185,7 @@ class RecordDecoder:
                 record = reader.read(value)
             except InvalidRecord as error:
                 kept, length = kept_message(value or b"", self.pseudonyms), len(value or b"")
-                rejections.add(int(offsets[i]), 0, error.reason, error.message, kept, length)
+                rejections.add(int(offsets[i]), 0, error.reason, self._detail(error.message), kept, length)
                 continue
             if record is None:
                 streams.append(i)
@@ -266,12 +266,16 @@ class RecordDecoder:
         unknown.add(arrow_rows.unknown_columns(rows.others), n)
         return self._finish(batch, rejections, lambda row: kept_row(table, row, self.pseudonyms))
 
+    def _detail(self, detail: str) -> str:
+        return detail if self.pseudonyms is None else without_identifiers(detail)
+
     def _finish(
         self, batch: Batch, rejections: Rejections, raw_of: Callable[[int], tuple[bytes, int]]
     ) -> pa.Table:
         for row, (reason, detail) in batch.faults.items():
             kept, length = raw_of(row)
-            rejections.add(int(batch.offsets[row]), int(batch.rows[row]), reason, detail, kept, length)
+            position = int(batch.offsets[row]), int(batch.rows[row])
+            rejections.add(*position, reason, self._detail(detail), kept, length)
         for name in HASH_FIELDS:
             column = batch.columns.get(name)
             if column is not None:

@@ -95,11 +95,9 @@ def parse_object(value: bytes) -> dict[str, Any]:
             Reason.NOT_JSON, "the JSON is nested too deeply to read; a record is one flat object"
         ) from None
     except json.JSONDecodeError as error:
-        near = shorten(text[max(0, error.pos - 10) : error.pos + 20])
-        raise InvalidRecord(
-            Reason.NOT_JSON,
-            f"not JSON at character {error.pos} ({error.msg}, near {near}); send one JSON object for each message",
-        ) from None
+        # What stands there is not quoted: it may be a prompt.
+        detail = f"not JSON at character {error.pos} ({error.msg}); send one JSON object for each message"
+        raise InvalidRecord(Reason.NOT_JSON, detail) from None
     except ValueError:
         # The interpreter refuses to convert integers of thousands of digits, whose cost is quadratic.
         raise InvalidRecord(
@@ -203,7 +201,8 @@ def _real(name: str, value: Any) -> float | None:
 
 def _event_time(value: Any) -> str | float:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise _wrong_type("event_time", value, "RFC 3339 text (2026-01-31T12:00:00Z) or seconds since 1970")
+        name, wanted = "event_time", "RFC 3339 text (2026-01-31T12:00:00Z) or seconds since 1970"
+        raise _wrong_type(name, value, wanted)
     return _text("event_time", value) if isinstance(value, str) else value
 
 

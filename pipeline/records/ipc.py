@@ -71,25 +71,16 @@ def read_stream(value: bytes, limits: Limits) -> tuple[pa.Table, list[str]]:
         for i in wanted:
             check_type(schema.field(i))
         if not wanted:
-            names = ", ".join(shorten(name, 40) for name in others[:8]) or "none"
-            raise InvalidRecord(
-                Reason.ARROW_SCHEMA,
-                f"no column of the Arrow stream is part of the contract (columns: {names})",
-            )
+            _refuse_strangers(others)
         options = pa.ipc.IpcReadOptions(included_fields=wanted, use_threads=False)
         with pa.ipc.open_stream(value, options=options) as reader:
             table = reader.read_all()
         for column in table.columns:
             for chunk in column.chunks:
                 _validate(chunk, limits)
-    except InvalidRecord:
-        raise
     except _UNREADABLE as error:
-        raise InvalidRecord(
-            Reason.NOT_ARROW,
-            f"not a readable Arrow IPC stream ({cut(str(error), 200)}); write it with an Arrow library's stream "
-            "writer",
-        ) from None
+        detail = f"not a readable Arrow IPC stream ({cut(str(error), 200)}); write it with an Arrow library's stream writer"
+        raise InvalidRecord(Reason.NOT_ARROW, detail) from None
     if not len(table):
         raise InvalidRecord(Reason.NOT_ARROW, "the Arrow stream holds no records; send none without records")
     return table, others

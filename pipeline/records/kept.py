@@ -28,6 +28,7 @@ _LARGEST_READ = DEFAULT_MAX_MESSAGE_BYTES
 # In bytes that cannot be read, text begins after one of its names: as a JSON key, or as a column in a schema.
 _NAMES = b"|".join(re.escape(name).encode() for name in sorted(TEXT_FIELDS))
 _TEXT_KEY = re.compile(rb'"(?:' + _NAMES + rb')(?:\.\d[^"]*)?"\s*:')
+_QUOTED = re.compile(r" \(.*\);", re.DOTALL)
 _TEXT_COLUMN = re.compile(rb"(?<![\w.])(?:" + _NAMES + rb")\0")
 _MAX_DEPTH = 8
 
@@ -77,7 +78,14 @@ def kept_row(table: pa.Table, row: int, pseudonyms: Pseudonyms | None) -> tuple[
     return raw[:MAX_RAW_BYTES], len(raw)
 
 
+def without_identifiers(detail: str) -> str:
+    """A detail that quotes no identifier, for lakes with pseudonyms."""
+    return _QUOTED.sub(";", detail) if detail.startswith(tuple(PREFIXES)) else detail
+
+
 def _clean(name: str, value: Any, pseudonyms: Pseudonyms | None, depth: int) -> Any:
+    if pseudonyms is not None and _may_identify(name, value):
+        return _placeholder(value)
     if depth > _MAX_DEPTH or (is_text(name) and value is not None):
         return _placeholder(value)
     if isinstance(value, dict):
@@ -85,6 +93,15 @@ def _clean(name: str, value: Any, pseudonyms: Pseudonyms | None, depth: int) -> 
     if isinstance(value, list) and name != "embedding":
         return [_clean(name, item, pseudonyms, depth + 1) for item in value]
     return _clean_text(name, value, pseudonyms) if isinstance(value, str) and name != "embedding" else value
+
+
+def _may_identify(name: str, value: Any) -> bool:
+    """Whether a value other than a plain field of the contract could name somebody."""
+    if name in PREFIXES:
+        return value is not None and not isinstance(value, str)
+    if name == "embedding":
+        return False
+    return isinstance(value, dict | list) or (name not in KNOWN and isinstance(value, str))
 
 
 def _clean_text(name: str, value: str, pseudonyms: Pseudonyms | None) -> str:
@@ -100,4 +117,4 @@ def _clean_text(name: str, value: str, pseudonyms: Pseudonyms | None) -> str:
 def _placeholder(value: Any) -> str:
     if isinstance(value, str):
         return f"<{len(value)} characters, not kept>"
-    return "<not kept>" if isinstance(value, dict | list) else str(value)[:_LONGEST_PLAIN]
+    return "<not kept>"

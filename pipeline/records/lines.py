@@ -7,7 +7,7 @@ import gzip
 import zlib
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -33,7 +33,7 @@ class LongLine:
 
 
 @contextmanager
-def open_bytes(path: Path) -> Iterator[IO[bytes]]:
+def open_bytes(path: Path) -> Iterator[Any]:
     """The file's bytes, decompressed; its first bytes say how, not its name."""
     with path.open("rb") as file:
         magic = file.read(4)
@@ -43,7 +43,7 @@ def open_bytes(path: Path) -> Iterator[IO[bytes]]:
                 yield stream
         elif magic.startswith(BZIP2_MAGIC):
             with bz2.open(file, "rb") as stream:
-                yield stream  # type: ignore[misc]
+                yield stream
         elif magic == ZSTD_MAGIC:
             with pa.CompressedInputStream(pa.PythonFile(file, mode="r"), "zstd") as stream:
                 yield stream
@@ -51,7 +51,7 @@ def open_bytes(path: Path) -> Iterator[IO[bytes]]:
             yield file
 
 
-def read_lines(stream: IO[bytes], max_line_bytes: int, head_bytes: int) -> Iterator[bytes | LongLine]:
+def read_lines(stream: Any, max_line_bytes: int, head_bytes: int) -> Iterator[bytes | LongLine]:
     r"""Lines without their end (``\n`` or ``\r\n``); a last line without one counts.
 
     Parameters

@@ -101,8 +101,28 @@ def test_identifiers_are_replaced_everywhere(
     decoded = decode([good, bad, broken, encode_arrow(rows), b"\xff\xff\xff\xff" + b"secret"], decoder)
     for field in PREFIXES:
         assert decoded.records[field].to_pylist() == [names.one(field, f"secret-{field}")] * 2
-    for row in decoded.rejected.to_pylist():
-        assert b"secret" not in row["raw"]
+    wrong = [
+        record(3, account_id=["secret"]),
+        record(3, account_id="secret" * 100),
+        record(3, payment_id=424242),
+        record(
+            3, input_tokens=-1, someone="secret", **{"user.id": "secret", "note": {"account_id": "secret"}}
+        ),
+        {
+            "user.id": "secret",
+            "gen_ai.x": 1,
+            "attributes": [{"key": "user.id", "value": {"stringValue": "secret"}}],
+        },
+    ]
+    for adapter in ("native", "auto"):
+        other = RecordDecoder(SPACE, pseudonyms=names, adapter=adapter)
+        more = decode([json.dumps(fields).encode() for fields in wrong], other).rejected
+        assert len(more) == len(wrong)
+        for row in more.to_pylist() + decoded.rejected.to_pylist():
+            assert b"secret" not in row["raw"]
+            assert "secret" not in row["detail"]
+            assert b"424242" not in row["raw"]
+            assert "424242" not in row["detail"]
     raws = dict(zip(decoded.rejected["offset"].to_pylist(), decoded.rejected["raw"].to_pylist(), strict=True))
     assert json.loads(raws[101])["account_id"] == names.one("account_id", "secret-account_id")
     assert raws[102] == raws[104] == b""

@@ -210,7 +210,7 @@ RAW: dict[str, tuple[bytes | None, Reason, str]] = {
         Reason.TOO_LARGE,
         r"1048577 bytes, at most 1048576 .*raise max_message_bytes",
     ),
-    "text, not JSON": (b"GET / HTTP/1.1", Reason.NOT_JSON, r"near 'GET / "),
+    "text, not JSON": (b"GET / HTTP/1.1", Reason.NOT_JSON, r"not JSON at character 0 "),
     "compressed": (b"\x1f\x8b\x08\x00abc", Reason.WRONG_ENCODING, r"not UTF-8 at byte 1"),
     "Arrow, broken off": (b"\xff\xff\xff\xff\x00\x01", Reason.NOT_ARROW, r"not a readable Arrow IPC stream"),
 }
