@@ -36,6 +36,9 @@ if TYPE_CHECKING:
     from pipeline.profiles import Profiles
     from pipeline.score_tables import Subjects
 
+LIVE = "alerts"
+"""Folder of the lake with the alerts that workers raised, one file each."""
+
 
 @dataclass(frozen=True, slots=True)
 class Scope:
@@ -206,11 +209,24 @@ def find_alert(lake: Lake, snapshot: Snapshot, alert_id: str) -> Alert:
     for path in snapshot.table_files("alerts"):
         for row in pq.read_table(path, filters=[("alert_id", "=", alert_id)]).to_pylist():
             return Alert.from_row(row)
-    data = lake.store.read_bytes(f"alerts/{alert_id}.json")
+    data = lake.store.read_bytes(f"{LIVE}/{alert_id}.json")
     if data is None:
         msg = f"there is no alert {alert_id} in {lake.root}; the view `alerts` lists them"
         raise LakeError(msg)
     return Alert.from_row(json.loads(data))
+
+
+def live_alerts(lake: Lake) -> list[Alert]:
+    """Every alert that a worker raised at a look, by id.
+
+    Raises
+    ------
+    LakeError
+        One of the files is damaged.
+    """
+    names = [name for name in lake.store.names(LIVE) if name.endswith(".json")]
+    found = [lake.store.read_bytes(f"{LIVE}/{name}") for name in names]
+    return [Alert.from_row(json.loads(data)) for data in found if data is not None]
 
 
 def find_reference(snapshot: Snapshot, fingerprint: str) -> Reference:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pipeline.engine import Engine
     from pipeline.lake import Manifest, Snapshot
     from pipeline.profiles import Profiles
-    from pipeline.scoring import Scored
+    from pipeline.scoring import Scoring
     from pipeline.verification import KafkaSide
 
 BATCH_WINDOWS = 4096
@@ -51,7 +51,7 @@ class Replayed:
     dates: tuple[str, ...] = ()
     resumed: tuple[str, ...] = ()
     segments: int = 0
-    scored: Scored | None = None
+    scored: Scoring | None = None
     manifest: int = 0
     published: bool = False
     swept: int = 0
@@ -102,7 +102,7 @@ def replay(
     if kafka is not None:
         result.from_kafka = _against_kafka(lake, snapshot, engine, kafka, clock, tell)
 
-    scores: list[Scored] = []
+    scores: list[Scoring] = []
 
     def also(candidate: Snapshot) -> Callable[[Manifest], Manifest]:
         after = _digest(candidate, engine, lambda done: tell("profiles of the new run", done, 0))
@@ -115,11 +115,11 @@ def replay(
         result.digest = after
         if not score:
             return lambda manifest: manifest
-        from pipeline.scoring import score_snapshot
+        from pipeline.scoring import judge_lake, publication
 
-        scored = score_snapshot(lake, candidate, engine)
-        scores.append(scored)
-        return scored.publish_into
+        scoring = judge_lake(candidate, engine, report=report)
+        scores.append(scoring)
+        return publication(lake, scoring)
 
     run = compact(
         lake,
@@ -322,12 +322,12 @@ def _first_difference(theirs: Profiles, ours: Profiles) -> str:
 # Alerts
 
 
-def _compare_alerts(lake: Lake, result: Replayed, scored: Scored) -> None:
+def _compare_alerts(lake: Lake, result: Replayed, scoring: Scoring) -> None:
     """Which subjects were accused live, by this replay, by both."""
     from pipeline.alerts import live_alerts
 
-    live = {alert["subject_id"] for alert in live_alerts(lake)}
-    now = set(scored.alerted)
+    live = {alert.subject_id for alert in live_alerts(lake)}
+    now = {alert.subject_id for alert in scoring.alerts}
     result.both, result.live_only, result.replay_only = (
         sorted(live & now),
         sorted(live - now),

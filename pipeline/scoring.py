@@ -168,10 +168,15 @@ def judge_lake(
 
 
 def publish(lake: Lake, scoring: Scoring) -> Manifest:
-    """Write the tables and name them in the manifest.
+    """Write the tables and name them in the manifest; see `publication`."""
+    return lake.publish(publication(lake, scoring))
+
+
+def publication(lake: Lake, scoring: Scoring) -> Callable[[Manifest], Manifest]:
+    """Write the tables; gives what makes a manifest name them.
 
     Scores and clusters replace those of the run before. Alerts stay, with the references they were judged by; the
-    newest run's list is the alerts with the largest ``as_of``.
+    newest run's list is the alerts with the largest ``as_of``. Publishing the same judgement again changes nothing.
     """
     files = {name: _put(lake, name, scoring.tables[name]) for name in REPLACED}
 
@@ -187,7 +192,7 @@ def publish(lake: Lake, scoring: Scoring) -> Manifest:
         }
         return replace(manifest, tables={**manifest.tables, **files, **kept})
 
-    return lake.publish(update)
+    return update
 
 
 def _put(lake: Lake, name: str, table: pa.Table) -> tuple[Any, ...]:
@@ -200,7 +205,11 @@ def _kept(lake: Lake, manifest: Manifest, name: str, new: pa.Table) -> pa.Table:
     old = [pq.read_table(lake.store.path(file.path)) for file in manifest.tables.get(name, ())]
     for table in (*old, new):
         for row in table.to_pylist():
-            rows[tuple(row[key] for key in KEPT[name])] = row
+            key = tuple(row[column] for column in KEPT[name])
+            # An alert that is raised again as of the same time is the same alert: it keeps the manifest it was
+            # judged from, and the table stays as it is.
+            if name != "alerts" or key not in rows or rows[key]["as_of"] < row["as_of"]:
+                rows[key] = row
     return pa.Table.from_pylist([rows[key] for key in sorted(rows)], schema=TABLES[name])
 
 

@@ -123,7 +123,7 @@ def rows(done: Replayed) -> list[dict[str, str]]:
         )
     found.append(("profiles", f"unchanged: {done.digest}"))
     if done.scored is not None:
-        found.append(("score", f"{done.scored.accounts:,} accounts, {len(done.scored.alerted):,} alerts"))
+        found.append(("score", f"{done.scored.accounts:,} accounts, {len(done.scored.alerts):,} alerts"))
         found.append(
             (
                 "alerts",

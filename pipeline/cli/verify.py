@@ -11,7 +11,7 @@ from pipeline.cli.lake_options import backend_option, lake_option
 from pipeline.cli.output import Format, format_option, print_mappings
 
 if TYPE_CHECKING:
-    from pipeline.clock import Clock
+    from pipeline.engine import Engine
     from pipeline.lake import Lake
     from pipeline.verification import KafkaSide, Verification
 
@@ -94,7 +94,7 @@ def command(
     lake = open_lake(lake_path, clock=clock)
     engine = engine_for(lake, backend)
     if alert_id is not None:
-        return _alert(lake, alert_id, backend, clock, format_)
+        return _alert(lake, engine, alert_id, format_)
     kafka = None
     if bootstrap_servers is not None:
         kafka = kafka_side(lake, bootstrap_servers, kafka_config, pseudonym_key, adapter, max_future_seconds)
@@ -179,17 +179,19 @@ def _print(result: Verification, format_: Format) -> None:
         )
 
 
-def _alert(lake: Lake, alert_id: str, backend: str, clock: Clock, format_: Format) -> int:
+def _alert(lake: Lake, engine: Engine, alert_id: str, format_: Format) -> int:
     from pipeline.alerts import find_alert, rederive
-    from pipeline.assembly import engine_for
 
-    alert = find_alert(lake, alert_id)
-    differences = rederive(lake, alert, engine_for(lake, backend), clock=clock)
-    rows = [{"alert_id": alert_id, **d} for d in differences]
-    print_mappings(rows, format_, columns=("alert_id", "what", "alert", "rederived"))
+    snapshot = lake.snapshot()
+    alert = find_alert(lake, snapshot, alert_id)
+    differences = rederive(lake, alert, engine, snapshot=snapshot)
+    rows = [{"alert_id": alert_id, "difference": difference} for difference in differences]
+    if rows or format_ is not Format.TABLE:
+        print_mappings(rows, format_, columns=("alert_id", "difference"))
+    verdict = "no difference" if not rows else f"{len(rows)} differences"
     click.echo(
-        f"alert {alert_id}: derived again from its records, "
-        + ("no difference" if not rows else f"{len(rows)} differences"),
-        err=True,
+        f"{alert_id} ({alert.subject_kind} {alert.subject_id}): profile, signals, score and p-value derived again from "
+        f"its records: {verdict}",
+        err=format_ is not Format.TABLE,
     )
     return 1 if rows else 0
