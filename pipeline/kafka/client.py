@@ -23,6 +23,7 @@ LARGEST_MESSAGE = 8 << 20
 
 READ_SECONDS = 30.0
 CONNECT_SECONDS = 5.0
+ANSWER_SECONDS = 10.0
 
 
 class KafkaUnavailable(DistillwatchError):
@@ -73,7 +74,12 @@ def consumer(bootstrap_servers: str, security: Mapping[str, Any] | None = None, 
 
 
 @contextmanager
-def connected(bootstrap_servers: str, security: Mapping[str, Any] | None = None) -> Iterator[Any]:
+def connected(
+    bootstrap_servers: str,
+    security: Mapping[str, Any] | None = None,
+    *,
+    answer_seconds: float = ANSWER_SECONDS,
+) -> Iterator[Any]:
     """An admin client for the length of a `with` block.
 
     Raises
@@ -85,7 +91,7 @@ def connected(bootstrap_servers: str, security: Mapping[str, Any] | None = None)
 
     _reachable(bootstrap_servers)
     try:
-        client = admin(bootstrap_servers, security, bootstrap_timeout_ms=10_000)
+        client = admin(bootstrap_servers, security, bootstrap_timeout_ms=int(answer_seconds * 1000))
     except (RetriableError, OSError) as error:
         msg = (
             f"something listens at {bootstrap_servers} but does not answer as Kafka does ({error}); "

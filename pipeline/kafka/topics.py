@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import time
 import tomllib
 from dataclasses import dataclass
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
+from pipeline.clock import SystemClock
 from pipeline.errors import DistillwatchError
-from pipeline.kafka.client import connected, id_text
+from pipeline.kafka.client import KafkaUnavailable, connected, id_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from pipeline.clock import Clock
+
 LOGS = "llm-api-logs"
 ALERTS = "distillation-alerts"
 DEAD_LETTERS = "llm-api-logs-dead-letters"
+
+VISIBLE_SECONDS = 30.0
+LOOK_SECONDS = 0.1
 
 MISSING = "the topic"
 
@@ -97,6 +104,7 @@ def apply(
     topics: Sequence[Topic] | None = None,
     partitions: int | None = None,
     replication: int | None = None,
+    clock: Clock | None = None,
 ) -> dict[str, str]:
     """Create the topics that are missing; leave the others as they are. Safe to run by many at once.
 
@@ -108,6 +116,8 @@ def apply(
         Instead of the defined ones.
     partitions, replication
         For the topic of logs and for all topics, instead of the defined figures.
+    clock
+        Measures how long a created topic takes to be served.
 
     Returns
     -------
@@ -132,7 +142,7 @@ def apply(
             except TopicAlreadyExistsError:
                 # Another one applied at the same moment.
                 continue
-        return _ids(client, wanted)
+        return _ids(client, wanted, clock or SystemClock())
 
 
 def differences(
@@ -156,6 +166,7 @@ def check(
     topics: Sequence[Topic] | None = None,
     partitions: int | None = None,
     replication: int | None = None,
+    clock: Clock | None = None,
 ) -> dict[str, str]:
     """The id of each topic by its name, if all are as defined.
 
@@ -171,7 +182,7 @@ def check(
             lines = "\n  - ".join(map(str, found))
             msg = f"{len(found)} difference(s) on {bootstrap_servers}:\n  - {lines}"
             raise TopicsDiffer(msg)
-        return _ids(client, wanted)
+        return _ids(client, wanted, clock or SystemClock())
 
 
 def _adjusted(topics: Sequence[Topic], partitions: int | None, replication: int | None) -> list[Topic]:
@@ -187,9 +198,23 @@ def _adjusted(topics: Sequence[Topic], partitions: int | None, replication: int 
     ]
 
 
-def _ids(client: Any, topics: Sequence[Topic]) -> dict[str, str]:
-    found = client.describe_topics([topic.name for topic in topics])
-    return {each["name"]: id_text(each["topic_id"]) for each in found if not each["error_code"]}
+def _ids(client: Any, topics: Sequence[Topic], clock: Clock) -> dict[str, str]:
+    """Ids by name, as soon as the broker asked knows all of them: what another one created spreads in its time."""
+    deadline = clock.monotonic() + VISIBLE_SECONDS
+    while True:
+        found = client.describe_topics([topic.name for topic in topics])
+        ids = {each["name"]: id_text(each["topic_id"]) for each in found if _usable(each)}
+        unseen = [topic.name for topic in topics if topic.name not in ids]
+        if not unseen:
+            return ids
+        if clock.monotonic() > deadline:
+            msg = f"Kafka accepted the topic {unseen[0]} but does not serve it after {VISIBLE_SECONDS:.0f} s; is a broker down?"
+            raise KafkaUnavailable(msg)
+        time.sleep(LOOK_SECONDS)
+
+
+def _usable(description: Mapping[str, Any]) -> bool:
+    return not description["error_code"] and all(each["leader_id"] >= 0 for each in description["partitions"])
 
 
 def _compare(client: Any, topic: Topic) -> list[Difference]:

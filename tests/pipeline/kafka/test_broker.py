@@ -149,5 +149,8 @@ def test_a_login_from_a_properties_file_opens_a_broker_that_asks_for_one(tmp_pat
         with client.connected(kafka.bootstrap_servers, security) as admin:
             assert client.cluster_id(admin)
         wrong = {**security, "sasl_plain_password": "not it"}
-        with pytest.raises(client.KafkaUnavailable), client.connected(kafka.bootstrap_servers, wrong):
+        with (
+            pytest.raises(client.KafkaUnavailable),
+            client.connected(kafka.bootstrap_servers, wrong, answer_seconds=2),
+        ):
             pass
