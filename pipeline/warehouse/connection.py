@@ -110,7 +110,7 @@ def _macro_kind(statement: str) -> str:
 
 
 def _lock(connection: Any, root: Path) -> None:
-    # The order matters: each step is refused once a later one is done. The slash keeps /lake-2 out of /lake.
+    # The order matters: each step is refused once a later one is done.
     connection.execute(f"set allowed_directories = [{literal(str(root) + os.sep)}]")
     # Large sorts would otherwise spill to a folder that the session may not write.
     connection.execute("set temp_directory = ''")

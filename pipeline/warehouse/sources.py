@@ -76,7 +76,7 @@ def read_sources(snapshot: Snapshot) -> Sources:
     LakeError
         A live alert's file cannot be read.
     """
-    # DuckDB compares a file's real name with the folder that a session may read.
+    # A relative name would change its meaning when the process changes its folder.
     given = snapshot.store.root
     root = given.resolve()
     files = {
