@@ -1,7 +1,8 @@
 """The native JSON record as a msgspec Struct: what the fast path accepts, and nothing else.
 
 A message that deviates in any way (an unknown field, a whole number written ``3.0``, another log format) is
-refused here and goes to `pipeline.records.interpret`, which has the time to say what is wrong.
+refused here and goes to `pipeline.records.interpret`, which has the time to say what is wrong. Of a key that
+occurs twice the last value counts, on both ways.
 """
 
 from __future__ import annotations

@@ -9,11 +9,12 @@ import pyarrow as pa
 import pytest
 
 from pipeline.records.decode import RecordDecoder
-from pipeline.records.schema import Decoded
 from pipeline.spaces import EmbeddingSpace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from pipeline.records.schema import Decoded
 
 # Small, so that a test's message can be read; every rule is the same at 384.
 SPACE = EmbeddingSpace("toy", 16)

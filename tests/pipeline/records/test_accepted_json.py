@@ -210,3 +210,17 @@ def test_json_numbers_are_read_alike_on_both_paths(
         slow = json.dumps({**json.loads(fast), "output_tokens": 1.0}).encode()
         plain = json.dumps({**json.loads(fast), "output_tokens": 1}).encode()
         assert decode([slow]).records.equals(decode([plain]).records)
+
+
+def test_a_log_full_of_strange_fields_is_read_alike(
+    message: Callable[..., bytes], decode: Callable[..., Any]
+) -> None:
+    # Past some dozens of refusals the decoder stops asking the fast way first.
+    values = [message(i, **({} if i % 7 == 0 else {"shoe_size": i})) for i in range(120)]
+    values[50] = message(50, input_tokens="x", shoe_size=1)
+    values[90] = b"{"
+    whole = decode(values)
+    parts = [decode([value], first=100 + i) for i, value in enumerate(values)]
+    assert pa.concat_tables([p.records for p in parts]).combine_chunks().equals(whole.records.combine_chunks())
+    assert pa.concat_tables([p.rejected for p in parts]).combine_chunks().equals(whole.rejected)
+    assert whole.unknown_fields == {"shoe_size": sum(p.unknown_fields.get("shoe_size", 0) for p in parts)}

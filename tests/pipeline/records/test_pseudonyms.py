@@ -47,7 +47,7 @@ def test_fingerprint_names_the_key_and_nothing_else() -> None:
 
 def test_key_files(tmp_path: Path) -> None:
     path = tmp_path / "key"
-    with pytest.raises(UsageError, match="key cannot be read .*name a file"):
+    with pytest.raises(UsageError, match=r"key cannot be read .*name a file"):
         Pseudonyms.from_file(path)
     path.write_bytes(b"short")
     path.chmod(0o600)
@@ -61,7 +61,7 @@ def test_key_files(tmp_path: Path) -> None:
         warnings.simplefilter("error")
         assert Pseudonyms.from_file(path).fingerprint == Pseudonyms(KEY).fingerprint
     path.chmod(0o640)
-    with pytest.warns(KeyFileWarning, match="mode 0640.*chmod 600"):
+    with pytest.warns(KeyFileWarning, match=r"mode 0640.*chmod 600"):
         Pseudonyms.from_file(path)
 
 

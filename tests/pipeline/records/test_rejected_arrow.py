@@ -429,6 +429,17 @@ def test_every_truncation_is_one_rejected_row_or_whole(
             assert decoded.rejected["row"].to_pylist() == [0]
 
 
+def test_many_bad_rows_out_of_few_bytes_keep_few_bytes(decode: Callable[..., Any]) -> None:
+    value = write_stream(pa.table({"request_id": pa.nulls(20_000), "account_id": pa.nulls(20_000)}))
+    assert len(value) < 1000
+    rejected = decode([value]).rejected
+    assert len(rejected) == 20_000
+    raws = rejected["raw"].to_pylist()
+    assert 65_536 <= sum(map(len, raws)) < 70_000
+    assert raws[0]
+    assert not raws[-1]
+
+
 def test_too_many_batches(table: Callable[..., pa.Table], decode: Callable[..., Any]) -> None:
     rows = table(1).select(["request_id"])
     sink = pa.BufferOutputStream()
