@@ -105,6 +105,11 @@ class Steps:
     ) -> None:
         self._stack.close()
 
+    def finish(self) -> None:
+        """End the step that is shown, so that lines can be printed below it."""
+        self._stack.close()
+        self._step = None
+
     def report(self, step: str, done: int, total: int) -> None:
         """`done` of `total` of `step` are finished; a reporter of its own for each step."""
         if step != self._step:

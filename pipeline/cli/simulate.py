@@ -41,6 +41,11 @@ RECORDS_PER_ACCOUNT = 250
     help="End of the period, UTC; default: now.",
 )
 @click.option(
+    "--plain-harvests",
+    is_flag=True,
+    help="Every single-account harvest is a plain one; else most of them imitate ordinary use.",
+)
+@click.option(
     "--randomise",
     is_flag=True,
     help="Let any source of topics play any role, and vary the shares of the kinds.",
@@ -89,6 +94,7 @@ def command(
     attack_share: float,
     days: float,
     end: datetime | None,
+    plain_harvests: bool,
     randomise: bool,
     out: Path | None,
     file_format: str | None,
@@ -121,6 +127,7 @@ def command(
         attack_share=attack_share,
         days=days,
         randomise=randomise,
+        plain_harvests=plain_harvests,
     )
     world = build_world(settings)
     traffic = Traffic(world, end.replace(tzinfo=UTC) if end else clock.now())

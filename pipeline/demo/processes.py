@@ -6,14 +6,16 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
-from pathlib import Path
-from types import TracebackType
-from typing import Self
+from typing import Self, TYPE_CHECKING
 
-from pipeline.clock import Clock
 from pipeline.errors import DistillwatchError
-from pipeline.lake import Lake
+
+if TYPE_CHECKING:
+    from pipeline.lake import Lake
+    from pipeline.clock import Clock
+    from types import TracebackType
+    from pathlib import Path
+    from collections.abc import Mapping
 
 
 class WorkerFailed(DistillwatchError):
@@ -45,7 +47,9 @@ class WorkerProcess:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.stop(grace=5.0 if error else 60.0)
 
     def tail(self, lines: int = 15) -> str:

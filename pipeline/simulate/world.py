@@ -56,6 +56,9 @@ class WorldSettings:
         Length of the period.
     randomise
         Let any source play any role (harvested, chatted about, evaluated on) and vary the shares of the kinds.
+    plain_harvests
+        Let every single-account harvest be a plain one, as in the public reports; else all but the first of a kind
+        may imitate ordinary use.
     """
 
     records: int = 100_000
@@ -64,6 +67,7 @@ class WorldSettings:
     attack_share: float = 0.05
     days: float = 7.0
     randomise: bool = False
+    plain_harvests: bool = False
 
     def __post_init__(self) -> None:
         for name, value, low in (("records", self.records, 1), ("accounts", self.accounts, 1)):
@@ -310,7 +314,7 @@ def _attacks(build: _Builder, count: int) -> None:
             around = build.surroundings(1)
             template, campaign = None, None
             # The first of its kind is a plain one, as in the public reports: the demo's story needs it.
-            plain = PLAIN.get(name) if left == total else None
+            plain = PLAIN.get(name) if left == total or build.settings.plain_harvests else None
             payments = [build.token("pay") for _ in range(1 + size // rng.randint(2, 6))]
             if name == "hydra":
                 campaign = build.token("campaign")

@@ -1,0 +1,80 @@
+"""``distillwatch demo``: everything once, on a real Kafka, with attackers that are known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command("demo")
+@click.option(
+    "--records", type=click.IntRange(5_000), default=100_000, show_default=True, help="Records to send."
+)
+@click.option("--accounts", type=click.IntRange(20), help="Accounts; default: one for 250 records.")
+@click.option(
+    "--seed", type=int, default=1, show_default=True, help="Same seed, same accounts and attackers."
+)
+@click.option(
+    "--lake",
+    "lake_path",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder of the lake; it must not exist.  [default: demo-lake/<time> here]",
+)
+@click.option("--no-console", is_flag=True, help="Do not start the web console (this version has none yet).")
+@click.option(
+    "--svg",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Also draw what was printed as an SVG picture.",
+)
+def command(
+    records: int, accounts: int | None, seed: int, lake_path: Path | None, no_console: bool, svg: Path | None
+) -> int:
+    """Start a Kafka, send traffic with known attackers, land it with a worker, score it, and tell what was found.
+
+    Everything is stopped at the end; the lake stays. Exit code 0 only if every planted single-account harvest was found.
+    """
+    from rich.console import Console
+
+    from pipeline.cli.progress import Steps
+    from pipeline.clock import SystemClock
+    from pipeline.demo.run import DemoSettings, run_demo
+    from pipeline.demo.story import tell
+    from pipeline.errors import UsageError
+
+    del no_console
+    clock = SystemClock()
+    if lake_path is None:
+        lake_path = Path("demo-lake") / clock.now().strftime("%Y-%m-%dT%H-%M-%S")
+    if lake_path.exists() and any(lake_path.iterdir()):
+        msg = f"{lake_path} is there already; name another folder with --lake, or remove it"
+        raise UsageError(msg)
+    lake_path.parent.mkdir(parents=True, exist_ok=True)
+    # A pipe has no width; a log line should not be folded at 80.
+    width = 132 if svg is not None else None
+    console = Console(record=svg is not None, width=width, highlight=False, soft_wrap=width is None)
+    if not console.is_terminal and width is None:
+        console = Console(width=140, highlight=False)
+    settings = DemoSettings(records, accounts or max(20, round(records / 250)), seed, lake_path)
+    began = clock.monotonic()
+    with Steps("demo") as steps:
+
+        def say(line: str) -> None:
+            steps.finish()
+            console.print(line)
+
+        outcome = run_demo(settings, clock, say, steps)
+    tell(console, outcome, lake_path)
+    console.print()
+    planted, missed = outcome.planted, outcome.missed
+    if missed:
+        named = ", ".join(label.account_id for label in missed)
+        console.print(f"NOT FOUND: {len(missed)} of {len(planted)} single-account harvests: {named}")
+    else:
+        console.print(
+            f"All {len(planted)} single-account harvests were found. {clock.monotonic() - began:.0f} s in all."
+        )
+    if svg is not None:
+        svg.parent.mkdir(parents=True, exist_ok=True)
+        console.save_svg(str(svg), title="make demo")
+    return 1 if missed or not planted else 0
