@@ -7,8 +7,8 @@ ship as ``pipeline/data/scorecard.json``, where a curve can be read: at which ra
 Ranks, not values, because they carry over to other populations (AUC .77 raw, .99 as ranks, `docs`).
 
 p-value, judged by the shipped reference: the share of benign simulated accounts with such a score or a higher one,
-beyond their 95 % quantile by a generalised Pareto tail. Judged by a lake's own population: the geometric mean of that
-and of the lake's own tail, fitted between its 80 and 93 % quantiles (so up to 7 % of the lake may be attacking).
+beyond their 98 % quantile by a generalised Pareto tail. Judged by a lake's own population: the geometric mean of that
+and of the lake's own normal tail, fitted to the middle of its scores (so some of the lake may be attacking).
 Assumes that benign accounts are exchangeable with the simulated ones given their ranks; where a lake has kinds of
 benign accounts that were never simulated, it is too small. Evidence, never proof.
 """
@@ -26,7 +26,7 @@ import numpy as np
 
 from pipeline.detectors.base import Judgement, scorable
 from pipeline.detectors.reference import Distribution, Reference
-from pipeline.detectors.tail import ParetoTail
+from pipeline.detectors.tail import NormalTail, ParetoTail
 from pipeline.signals.base import Population
 
 if TYPE_CHECKING:
@@ -41,8 +41,7 @@ REFERENCE_FILE = Path(__file__).parents[1] / "data" / "reference.json"
 
 KNOTS = (0.0, 0.02, 0.1, 0.25, 0.5, 0.75, 0.9, 0.98, 1.0)
 LAKE = "lake"
-NULL_START = 0.95
-LAKE_TAIL = (0.80, 0.93)
+NULL_START = 0.98
 # Signals with a value must carry this share of the scorecard's weight, else nothing is said.
 MIN_WEIGHT = 0.5
 
@@ -160,15 +159,13 @@ class RobustDetector:
             return out
         out[known] = null_p_values(score[known], self.scorecard.null)
         if reference.score is not None and reference.score.accounts:
-            tail = ParetoTail.fitted(reference.score.quantiles, *LAKE_TAIL)
-            below = 1 - reference.score.rank(score[known])
-            own = np.where(score[known] > tail.start, tail.p_value(score[known]), below)
+            own = NormalTail.fitted(reference.score.quantiles).p_value(score[known])
             out[known] = np.sqrt(out[known] * own)
         return out
 
 
 def null_p_values(score: NDArray[np.float64], null: Distribution) -> NDArray[np.float64]:
-    """Share of a benign population with such a score or a higher one; beyond its 95 % quantile a fitted tail."""
+    """Share of a benign population with such a score or a higher one; beyond its 98 % quantile a fitted tail."""
     tail = ParetoTail.fitted(null.quantiles, NULL_START)
     return np.where(score > tail.start, tail.p_value(score), np.maximum(1 - null.rank(score), tail.above))
 

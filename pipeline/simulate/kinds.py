@@ -419,8 +419,8 @@ BENIGN: dict[str, AccountKind] = {
 }
 
 ATTACKS: dict[str, AccountKind] = {
-    "harvest": AccountKind(0.25, (600, 0.8), ("harvest", "harvest", "harvest", "chat_like_harvest")),
-    "reasoning_harvest": AccountKind(0.15, (600, 0.8), ("reasoning_harvest",)),
+    "harvest": AccountKind(0.25, (600, 0.8), ("plain_harvest", "harvest", "harvest", "chat_like_harvest")),
+    "reasoning_harvest": AccountKind(0.15, (600, 0.8), ("plain_reasoning_harvest", "reasoning_harvest")),
     "diluted": AccountKind(
         0.12, (1000, 0.8), ("harvest", "reasoning_harvest"), (0.1, 0.25, 0.5), ("chat", "support_bot"), (1, 3)
     ),
