@@ -6,16 +6,17 @@ import signal
 import subprocess
 import sys
 import threading
-from typing import Self, TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from pipeline.errors import DistillwatchError
 
 if TYPE_CHECKING:
-    from pipeline.lake import Lake
-    from pipeline.clock import Clock
-    from types import TracebackType
-    from pathlib import Path
     from collections.abc import Mapping
+    from pathlib import Path
+    from types import TracebackType
+
+    from pipeline.clock import Clock
+    from pipeline.lake import Lake
 
 
 class WorkerFailed(DistillwatchError):

@@ -22,11 +22,11 @@ from pipeline.simulate.labels import read_labels
 from pipeline.verification import verify
 
 if TYPE_CHECKING:
-    from pipeline.cli.progress import Steps
-    from pipeline.scoring import Scoring
     from collections.abc import Callable
 
+    from pipeline.cli.progress import Steps
     from pipeline.clock import Clock
+    from pipeline.scoring import Scoring
 
 TOPIC = "llm-api-logs"
 TIMEOUT = 600.0
