@@ -268,3 +268,9 @@ def _ends(table: pa.Table) -> dict[str, int]:
     return {
         Chain(row["topic_id"], row["partition"]).key: row["offset_max"] + 1 for row in grouped.to_pylist()
     }
+
+
+def live_scorer(lake: Lake, engine: Engine, schedule: LookSchedule | None = None) -> LiveScorer:
+    """A scorer for a worker on this lake, counting on from what is landed."""
+    source = LakeSource(lake, engine)
+    return LiveScorer(source, engine, schedule=schedule, counts=source.counts())

@@ -173,10 +173,10 @@ def publish(lake: Lake, scoring: Scoring) -> Manifest:
 
 
 def publication(lake: Lake, scoring: Scoring) -> Callable[[Manifest], Manifest]:
-    """Write the tables; gives what makes a manifest name them.
+    """Write the tables; what is returned names them in a manifest, for `Lake.publish`.
 
     Scores and clusters replace those of the run before. Alerts stay, with the references they were judged by; the
-    newest run's list is the alerts with the largest ``as_of``. Publishing the same judgement again changes nothing.
+    newest run's list is the alerts with the largest ``as_of``.
     """
     files = {name: _put(lake, name, scoring.tables[name]) for name in REPLACED}
 

@@ -43,7 +43,7 @@ RECORDS_PER_ACCOUNT = 250
 @click.option(
     "--plain-harvests",
     is_flag=True,
-    help="Every single-account harvest is a plain one; else most of them imitate ordinary use.",
+    help="No careful harvests: every harvest by one account is as plain as in the public reports.",
 )
 @click.option(
     "--randomise",

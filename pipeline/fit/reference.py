@@ -58,11 +58,11 @@ class Split:
         rng = np.random.default_rng([self.first, part])
         out = []
         for i in range(self.worlds):
-            accounts = 800
-            share = 0.12 if part == TRAINING else float(rng.choice([0.0, 0.01, 0.03, 0.06]))
+            accounts = 600
+            share = 0.15 if part == TRAINING else float(rng.choice([0.0, 0.01, 0.03, 0.06]))
             out.append(
                 WorldSettings(
-                    records=int(accounts * rng.uniform(120, 350)),
+                    records=int(accounts * rng.uniform(110, 260)),
                     accounts=accounts,
                     seed=self.first + 1000 * part + i,
                     attack_share=share,

@@ -419,8 +419,12 @@ BENIGN: dict[str, AccountKind] = {
 }
 
 ATTACKS: dict[str, AccountKind] = {
-    "harvest": AccountKind(0.25, (600, 0.8), ("plain_harvest", "harvest", "harvest", "chat_like_harvest")),
-    "reasoning_harvest": AccountKind(0.15, (600, 0.8), ("plain_reasoning_harvest", "reasoning_harvest")),
+    # The first two are as plain as the public reports describe them; the third has habits as others have.
+    "harvest": AccountKind(0.15, (800, 0.6), ("plain_harvest",)),
+    "reasoning_harvest": AccountKind(0.12, (800, 0.6), ("plain_reasoning_harvest",)),
+    "careful_harvest": AccountKind(
+        0.15, (600, 0.8), ("harvest", "harvest", "chat_like_harvest", "reasoning_harvest")
+    ),
     "diluted": AccountKind(
         0.12, (1000, 0.8), ("harvest", "reasoning_harvest"), (0.1, 0.25, 0.5), ("chat", "support_bot"), (1, 3)
     ),
@@ -435,12 +439,6 @@ ATTACKS: dict[str, AccountKind] = {
     ),
     "slow_drip": AccountKind(0.07, (200, 0.5), ("drip",)),
     "pivot": AccountKind(0.07, (700, 0.8), ("pivot_harvest",)),
-}
-
-# The first account of these kinds in a world is a plain one.
-PLAIN: dict[str, AccountKind] = {
-    "harvest": AccountKind(0.0, (900, 0.3), ("plain_harvest",)),
-    "reasoning_harvest": AccountKind(0.0, (900, 0.3), ("plain_reasoning_harvest",)),
 }
 
 # A world with any attacker has these first: the demo's story needs them.

@@ -21,7 +21,6 @@ from pipeline.simulate.kinds import (
     ATTACKS,
     BENIGN,
     FIRST_ATTACKS,
-    PLAIN,
     ROLES,
     STREAMS,
     AccountKind,
@@ -57,8 +56,7 @@ class WorldSettings:
     randomise
         Let any source play any role (harvested, chatted about, evaluated on) and vary the shares of the kinds.
     plain_harvests
-        Let every single-account harvest be a plain one, as in the public reports; else all but the first of a kind
-        may imitate ordinary use.
+        No careful harvests: every harvest by a single account is as plain as the public reports describe it.
     """
 
     records: int = 100_000
@@ -306,15 +304,16 @@ def _benign(build: _Builder, count: int) -> None:
 
 def _attacks(build: _Builder, count: int) -> None:
     rng = build.rng
-    wanted = allot(_shares(build, ATTACKS), count, FIRST_ATTACKS)
+    shares = _shares(build, ATTACKS)
+    if build.settings.plain_harvests:
+        shares["harvest"] += shares.pop("careful_harvest")
+    wanted = allot(shares, count, FIRST_ATTACKS)
     for name, total in wanted.items():
         kind, left = ATTACKS[name], total
         while left:
             size = min(left, rng.randint(12, 60)) if name == "hydra" else 1
             around = build.surroundings(1)
             template, campaign = None, None
-            # The first of its kind is a plain one, as in the public reports: the demo's story needs it.
-            plain = PLAIN.get(name) if left == total or build.settings.plain_harvests else None
             payments = [build.token("pay") for _ in range(1 + size // rng.randint(2, 6))]
             if name == "hydra":
                 campaign = build.token("campaign")
@@ -324,7 +323,7 @@ def _attacks(build: _Builder, count: int) -> None:
                 around.agents = some_agents(rng, 5)
                 template = build.stream(rng.choice(kind.main), -1, 0.0, around)
             for _ in range(size):
-                build.account(name, plain or kind, around, template)
+                build.account(name, kind, around, template)
                 build.organizations.append(build.token("org") if rng.random() < 0.4 else None)
                 build.payments.append(rng.choice(payments) if rng.random() < 0.9 else None)
                 build.campaigns.append(campaign)
@@ -388,7 +387,7 @@ def _labels(build: _Builder, ids: list[str], counts: NDArray[np.int64]) -> list[
     mine: list[list[int]] = [[] for _ in ids]
     for number, stream in enumerate(build.streams):
         mine[stream.account].append(number)
-    attacking = {name for kind in (*ATTACKS.values(), *PLAIN.values()) for name in kind.main}
+    attacking = {name for kind in ATTACKS.values() for name in kind.main}
     labels = []
     for account, numbers in enumerate(mine):
         attack = build.kinds[account] in ATTACKS

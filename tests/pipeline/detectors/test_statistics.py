@@ -84,7 +84,7 @@ def reference() -> Reference:
 
 def test_a_reference_comes_back_from_its_table_and_from_json() -> None:
     made = reference()
-    table = made.to_table(datetime(2026, 1, 1))  # noqa: DTZ001
+    table = made.to_table(datetime(2026, 1, 1))
     assert Reference.from_table(table, made.fingerprint).fingerprint == made.fingerprint
     assert Reference.from_json(json.loads(json.dumps(made.to_json()))).fingerprint == made.fingerprint
 

@@ -16,9 +16,27 @@ from pipeline.simulate.world import WorldSettings, build_world
 
 BOUND = 0.93
 SETTINGS = WorldSettings(records=30_000, accounts=300, seed=404, attack_share=0.15, days=5)
-NUMBERS = ("input_tokens", "output_tokens", "temperature", "top_p", "max_tokens", "choice_count", "latency_ms", "asn")
+NUMBERS = (
+    "input_tokens",
+    "output_tokens",
+    "temperature",
+    "top_p",
+    "max_tokens",
+    "choice_count",
+    "latency_ms",
+    "asn",
+)
 FLAGS = ("logprobs", "stream", "reasoning_requested")
-WORDS = ("model", "status", "language", "country", "user_agent", "client_network", "organization_id", "payment_id")
+WORDS = (
+    "model",
+    "status",
+    "language",
+    "country",
+    "user_agent",
+    "client_network",
+    "organization_id",
+    "payment_id",
+)
 HASHES = ("prompt_hash", "template_hash", "system_prompt_hash")
 
 
@@ -33,7 +51,9 @@ def area(values: np.ndarray, attack: np.ndarray) -> float:
 @pytest.fixture(scope="module")
 def accounts() -> tuple[pa.Table, np.ndarray]:
     world = build_world(SETTINGS)
-    table = pa.concat_tables(part.drop_columns(["embedding"]) for part in Traffic(world, datetime(2026, 1, 12, tzinfo=UTC)))
+    table = pa.concat_tables(
+        part.drop_columns(["embedding"]) for part in Traffic(world, datetime(2026, 1, 12, tzinfo=UTC))
+    )
     table = table.append_column("hour", pc.hour(table["event_time"]))
     table = table.append_column("day", pc.day_of_week(table["event_time"]))
     columns = [*NUMBERS, *FLAGS, "hour"]
@@ -64,7 +84,9 @@ def test_no_statistic_of_a_field_separates(accounts: tuple[pa.Table, np.ndarray]
 
 def test_account_ids_and_their_order_carry_no_hint(accounts: tuple[pa.Table, np.ndarray]) -> None:
     table, attack = accounts
-    number = np.array([int(name.removeprefix("acct_"), 16) for name in table["account_id"].to_pylist()], float)
+    number = np.array(
+        [int(name.removeprefix("acct_"), 16) for name in table["account_id"].to_pylist()], float
+    )
     assert 0.35 < area(number, attack) < 0.65
 
 

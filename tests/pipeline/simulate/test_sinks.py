@@ -38,7 +38,9 @@ def decode(values: list[bytes]) -> pa.Table:
 
 
 @pytest.mark.parametrize("name", ["log.parquet", "log.jsonl", "log.jsonl.gz"])
-def test_a_file_holds_every_record_and_equal_seeds_give_equal_bytes(traffic: Traffic, tmp_path: Path, name: str) -> None:
+def test_a_file_holds_every_record_and_equal_seeds_give_equal_bytes(
+    traffic: Traffic, tmp_path: Path, name: str
+) -> None:
     import gzip
 
     contents = []
@@ -57,7 +59,14 @@ def test_a_file_holds_every_record_and_equal_seeds_give_equal_bytes(traffic: Tra
         data = gzip.decompress(contents[0]) if name.endswith("gz") else contents[0]
         back = decode(data.splitlines())
         made = pa.concat_tables(traffic)
-        for column in ("request_id", "account_id", "event_time", "embedding", "temperature", "client_network"):
+        for column in (
+            "request_id",
+            "account_id",
+            "event_time",
+            "embedding",
+            "temperature",
+            "client_network",
+        ):
             assert back[column].to_pylist() == made[column].to_pylist()
 
 
@@ -92,7 +101,9 @@ class Sent:
 
 
 @pytest.mark.parametrize("encoding", ["json", "arrow"])
-def test_every_record_is_sent_once_and_an_account_stays_in_one_partition(traffic: Traffic, encoding: str) -> None:
+def test_every_record_is_sent_once_and_an_account_stays_in_one_partition(
+    traffic: Traffic, encoding: str
+) -> None:
     producer = Sent()
     with KafkaSink(producer, "t", encoding=encoding, arrow_rows=50) as sink:
         for table in traffic:

@@ -108,7 +108,8 @@ def test_hydra_members_share_no_prompt_of_their_harvest() -> None:
 
 
 @pytest.mark.parametrize(
-    ("field", "value"), [("records", 0), ("accounts", 0), ("attack_share", 1.5), ("days", 0.0), ("records", 5)]
+    ("field", "value"),
+    [("records", 0), ("accounts", 0), ("attack_share", 1.5), ("days", 0.0), ("records", 5)],
 )
 def test_impossible_worlds_are_refused_by_name(field: str, value: float) -> None:
     arguments = {"records": 100, "accounts": 10, field: value}
