@@ -206,14 +206,13 @@ class _Checker:
         path = self._snapshot.store.path(segment.key)
         self._tick()
         try:
-            pieces = [rows for _, rows in _positions(path)]
-            chains = {name for name, _ in _positions(path)} - {key}
+            by_chain = dict(_positions(path))
         except (FileNotFoundError, pa.ArrowException, OSError) as error:
             self._find("unreadable", key, path, f"{segment.rows} rows", error)
             return
-        if chains:
-            self._find("foreign_rows", key, path, f"rows of {key}", f"rows of {', '.join(sorted(chains))}")
-        rows = _sorted_rows(np.concatenate([np.empty((0, 3), np.int64), *pieces]))
+        if others := sorted(by_chain.keys() - {key}):
+            self._find("foreign_rows", key, path, f"rows of {key}", f"rows of {', '.join(others)}")
+        rows = _sorted_rows(np.concatenate([np.empty((0, 3), np.int64), *by_chain.values()]))
         outside = rows[(rows[:, 0] < segment.first_offset) | (rows[:, 0] > segment.last_offset), 0]
         if len(outside):
             self._find(
