@@ -332,7 +332,8 @@ def cosine_table() -> npt.NDArray[np.int16]:
     No entry lies within 1e-6 of a rounding boundary, so the last bit of a machine's cosine does not matter.
     """
     values = [AMPLITUDE * math.cos(2.0 * math.pi * step / PHASES) for step in range(PHASES)]
-    return np.rint(np.asarray(values)).astype(np.int16)
+    table: npt.NDArray[np.int16] = np.rint(np.asarray(values)).astype(np.int16)
+    return table
 
 
 def random_codebook(space: EmbeddingSpace, seed: str) -> npt.NDArray[np.int8]:
@@ -344,7 +345,10 @@ def random_codebook(space: EmbeddingSpace, seed: str) -> npt.NDArray[np.int8]:
 def to_grid(directions: npt.NDArray[np.float64], space: EmbeddingSpace) -> npt.NDArray[np.int8]:
     """Directions scaled to the space's norm and rounded: float64[n, d] to int8[n, d]. Rows must not be zero."""
     lengths = np.sqrt((directions**2).sum(axis=1, keepdims=True))
-    return np.clip(np.rint(directions * (space.scale / lengths)), -127, 127).astype(np.int8)
+    grid: npt.NDArray[np.int8] = np.clip(np.rint(directions * (space.scale / lengths)), -127, 127).astype(
+        np.int8
+    )
+    return grid
 
 
 def _stream(label: str, count: int) -> npt.NDArray[np.uint8]:
@@ -360,7 +364,8 @@ def normal(label: str, count: int) -> npt.NDArray[np.float64]:
     """
     draws = _stream(label, 24 * count).view("<u2").reshape(count, 12)
     centred = 2 * draws.astype(np.int64).sum(axis=1) - 12 * 65535
-    return centred / float(2**17)
+    deviates: npt.NDArray[np.float64] = centred / float(2**17)
+    return deviates
 
 
 _cache: dict[EmbeddingSpace, Parameters] = {}

@@ -30,7 +30,8 @@ class Corpus:
 
     def rows_of(self, name: str) -> npt.NDArray[np.int8]:
         """The vectors of one source, int8[m, d]."""
-        return self.vectors[self.source == self.names.index(name)]
+        rows: npt.NDArray[np.int8] = self.vectors[self.source == self.names.index(name)]
+        return rows
 
     def balanced(self, cap: int) -> Corpus:
         """At most ``cap`` rows of each source, evenly spaced over its rows, so that none outweighs the rest."""

@@ -35,10 +35,14 @@ class Digester:
     ----------
     light_only
         Leave everything but the light digest out.
+    heavy_from
+        Leave the heavy part of rows with fewer records out: a digest of what is landed, the same for profiles that
+        have those parts and for profiles made for landing without them.
     """
 
-    def __init__(self, *, light_only: bool = False) -> None:
+    def __init__(self, *, light_only: bool = False, heavy_from: int = 0) -> None:
         self._light_only = light_only
+        self._heavy_from = heavy_from
         self._light = hashlib.blake2b(digest_size=32)
         self._streams: dict[str, Any] = {}
         self._fingerprint = ""
@@ -73,22 +77,23 @@ class Digester:
         )
         if self._light_only:
             return
-        profiles.require_whole()
         # An account may contain a tab: the lengths make the lines unambiguous.
         self._feed("account_bytes", np.fromiter(map(len, names), dtype="<i4", count=len(names)))
         self._feed_cells(profiles.cells)
+        thick = profiles.take(profiles.records >= self._heavy_from) if self._heavy_from else profiles
+        thick.require_whole()
         for name in _HEAVY:
-            self._feed_rows(name, getattr(profiles, name))
-        real = profiles.hashes != PADDING
+            self._feed_rows(name, getattr(thick, name))
+        real = thick.hashes != PADDING
         self._feed("distinct_sizes", real.sum(axis=2).astype("<i4"))
-        self._feed("distinct", profiles.hashes[real].astype("<u8", copy=False))
+        self._feed("distinct", thick.hashes[real].astype("<u8", copy=False))
 
     def hexdigest(self) -> str:
         """Digest of everything fed so far, 64 hex digits."""
         if self._light_only:
             msg = "this digester was asked for the light digest only"
             raise UsageError(msg)
-        whole = hashlib.blake2b(digest_size=32, person=b"dw-profiles")
+        whole = hashlib.blake2b(digest_size=32, person=b"dw-profiles", salt=b"%d" % self._heavy_from)
         if self.rows:
             whole.update(f"{self._fingerprint}\n{self.rows}\n{self.light_hexdigest()}\n".encode())
         for name in sorted(self._streams):
@@ -113,7 +118,7 @@ class Digester:
         stream = self._streams.get(name)
         if stream is None:
             stream = self._streams[name] = hashlib.blake2b(digest_size=32)
-        stream.update(memoryview(np.ascontiguousarray(values)).cast("B") if values.size else b"")
+        stream.update(np.ascontiguousarray(values).reshape(-1).view(np.uint8).data)
 
     def _feed_cells(self, cells: npt.NDArray[np.int64]) -> None:
         filled = cells != 0
@@ -123,6 +128,8 @@ class Digester:
         self._feed("cell_count", cells.reshape(-1)[index].astype("<i8", copy=False))
 
     def _feed_rows(self, name: str, values: npt.NDArray[np.int64]) -> None:
+        if len(values) == 0:
+            return
         narrow = (values.min(axis=1) >= -_INT32) & (values.max(axis=1) < _INT32)
         self._feed(f"{name}_narrow", narrow.astype(np.uint8))
         if bool(narrow.all()):

@@ -16,7 +16,7 @@ from pipeline.engine import Engine
 from pipeline.errors import OutOfBounds, UsageError
 from pipeline.kernels.distinct import PADDING
 from pipeline.parameters import Parameters
-from pipeline.profiles import Profiles
+from pipeline.profiles import Digester, Profiles
 from pipeline.profiles.schema import ASKABLE_FIELDS, DISTINCT_FIELDS, LIGHT_FIELDS
 from pipeline.spaces import EmbeddingSpace
 
@@ -209,6 +209,21 @@ def test_thin_profiles_without_heavy_parts_are_for_landing_only(
     ):
         with pytest.raises(UsageError, match=f"fewer than {heavy_from} records was left out"):
             refused()
+
+
+def test_the_digest_of_what_is_landed_needs_no_thin_heavy_parts(small_parameters, rows_of, table_of):
+    engine, table = Engine(small_parameters), table_of(rows_of(np.random.default_rng(13), 90))
+    digests = []
+    for made_with in (0, 2, 3):
+        digester = Digester(heavy_from=3)
+        profiles = engine.profiles(table, heavy_from=made_with)
+        for low in range(0, len(profiles), 4):
+            digester.update(profiles.take(slice(low, low + 4)))
+        digests.append(digester.hexdigest())
+    assert len(set(digests)) == 1
+    assert digests[0] != engine.profiles(table).digest()
+    with pytest.raises(UsageError, match="was left out"):
+        Digester(heavy_from=2).update(engine.profiles(table, heavy_from=3))
 
 
 def test_blocks_for_landing_make_the_same_tables(small_parameters, rows_of, table_of):
