@@ -224,19 +224,9 @@ def live_alerts(lake: Lake) -> list[Alert]:
     LakeError
         One of the files is damaged.
     """
-    names = [name for name in lake.store.names(LIVE) if name.endswith(".json")]
+    names = [name for name in sorted(lake.store.names(LIVE)) if name.endswith(".json")]
     found = [lake.store.read_bytes(f"{LIVE}/{name}") for name in names]
     return [Alert.from_row(json.loads(data)) for data in found if data is not None]
-
-
-def live_alerts(lake: Lake) -> list[Alert]:
-    """Alerts that workers raised live, in order of their ids."""
-    found = []
-    for name in sorted(lake.store.names("alerts")):
-        data = lake.store.read_bytes(f"alerts/{name}") if name.endswith(".json") else None
-        if data is not None:
-            found.append(Alert.from_row(json.loads(data)))
-    return found
 
 
 def find_reference(snapshot: Snapshot, fingerprint: str) -> Reference:
