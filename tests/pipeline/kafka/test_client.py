@@ -33,9 +33,16 @@ def test_ids_are_written_as_kafkas_tools_write_them():
 
 
 def test_a_topic_that_is_not_there_is_an_error_and_is_not_created(kafka):
+    from kafka.errors import KafkaError
+
     with client.connected(kafka.bootstrap_servers) as admin:
         with pytest.raises(client.TopicMissing, match="distillwatch topics apply"):
             client.partitions(admin, "never-made")
+        # Not even for a client that would like it to be.
+        eager = client.producer(kafka.bootstrap_servers, allow_auto_create_topics=True, max_block_ms=1_500)
+        with pytest.raises(KafkaError):
+            eager.send("never-made", b"x").get(timeout=5)
+        eager.close()
         assert "never-made" not in admin.list_topics()
 
 
