@@ -55,13 +55,14 @@ def make_records(
     space: EmbeddingSpace = SPACE,
     offsets: np.ndarray | None = None,
     rows: np.ndarray | None = None,
+    skew: float = 0.25,
 ) -> pa.Table:
     """Records in order of offset; event times jump back and forth over ``hours``, accounts of very unequal size."""
     rng = np.random.default_rng([seed, count, partition])
     vectors = rng.standard_normal((count, space.dimension))
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True) + 1e-12
     q = np.clip(np.rint(vectors * space.scale), -127, 127).astype(np.int8)
-    number = np.minimum(rng.geometric(0.25, count) - 1, accounts - 1)
+    number = np.minimum(rng.geometric(skew, count) - 1, accounts - 1)
     names = np.array([f"account-{i:03d}{'é' if i % 3 else '日本'}" for i in range(accounts)], dtype=object)
     # Most of them around midnight, so that some windows have many records and both dates have some.
     busy = rng.random(count) < 0.6
