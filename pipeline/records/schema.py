@@ -7,10 +7,12 @@ database to hand them out.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from pipeline.spaces import EmbeddingSpace
+if TYPE_CHECKING:
+    from pipeline.spaces import EmbeddingSpace
 
 TIMESTAMP = pa.timestamp("us")
 

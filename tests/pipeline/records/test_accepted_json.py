@@ -221,6 +221,8 @@ def test_a_log_full_of_strange_fields_is_read_alike(
     values[90] = b"{"
     whole = decode(values)
     parts = [decode([value], first=100 + i) for i, value in enumerate(values)]
-    assert pa.concat_tables([p.records for p in parts]).combine_chunks().equals(whole.records.combine_chunks())
+    assert (
+        pa.concat_tables([p.records for p in parts]).combine_chunks().equals(whole.records.combine_chunks())
+    )
     assert pa.concat_tables([p.rejected for p in parts]).combine_chunks().equals(whole.rejected)
     assert whole.unknown_fields == {"shoe_size": sum(p.unknown_fields.get("shoe_size", 0) for p in parts)}

@@ -407,6 +407,16 @@ def test_indices_and_offsets_outside_are_refused(
     assert rejected(decode, encode_arrow(replaced(table(3), "model", wild)))[0] is Reason.NOT_ARROW
 
 
+def test_text_offsets_outside_are_a_fault_of_the_message(
+    table: Callable[..., pa.Table], decode: Callable[..., Any]
+) -> None:
+    value = encode_arrow(replaced(table(3), "model", pa.array(["ab", "cd", "ef"])))
+    good = struct.pack("<4i", 0, 2, 4, 6)
+    for offsets in ((0, 2, 2_000_000_000, 6), (0, 4, 2, 6), (0, -2, 4, 6), (0, 2, 4, 9999)):
+        reason, _ = rejected(decode, patched(value, good, struct.pack("<4i", *offsets)))
+        assert reason is Reason.NOT_ARROW
+
+
 def test_two_streams_in_one_message_are_refused(
     table: Callable[..., pa.Table], decode: Callable[..., Any]
 ) -> None:

@@ -295,6 +295,7 @@ def test_but_no_text_is_kept(record: Callable[..., dict[str, Any]], decode: Call
         record(embedding=..., messages=[{"role": "user", "content": secret}]),
         record(account_id="", note={"deep": [secret]}),
         record(account_id="", anything=secret),
+        record(account_id="", completion="hunter2"),
         record(account_id="", status=secret * 50),
         record(embedding=..., **{"gen_ai.prompt.0.content": secret}),
     ]
@@ -302,6 +303,7 @@ def test_but_no_text_is_kept(record: Callable[..., dict[str, Any]], decode: Call
     assert len(decoded.rejected) == len(shapes)
     for raw in decoded.rejected["raw"].to_pylist():
         assert secret.encode() not in raw
+        assert b"hunter2" not in raw
         assert json.loads(raw)["request_id"] == "r0"
     cut = json.dumps({"account_id": "a", "input_tokens": 3, "prompt": secret}).encode()
     for broken in (cut[:-1], cut + b" " * 2_000_000):
