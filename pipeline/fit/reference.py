@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 TRAINING, CALIBRATION, JUDGING = 0, 1, 2
-PENALTY = 4.0
+PENALTY = 1.5
 NULL_QUANTILES = 4001
 
 
