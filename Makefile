@@ -91,7 +91,7 @@ bad-input: test-ready ## every kind of bad record becomes a dead letter, every g
 
 .PHONY: bench
 bench: test-ready ## kernels, landing and queries on this machine
-	$(PY) tests/shows/bench.py $(ARGS)
+	@for each in tests/benchmarks/bench_*.py; do echo "$$each"; $(PY) "$$each" $(ARGS) || exit 1; done
 
 .PHONY: bench-stream
 bench-stream: test-ready ## our worker against plain aiokafka and a take() agent
