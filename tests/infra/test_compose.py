@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from pipeline.kafka import topics
-from pipeline.kafka.broker import EmbeddedKafka
 from pipeline.kafka.jars import Lock
+from pipeline.kafka.server import server_properties
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = ROOT / "infra" / "compose" / "compose.yaml"
@@ -32,10 +32,7 @@ def test_the_topics_come_from_the_table_and_no_figure_is_repeated(services):
 
 
 def test_a_single_node_is_set_up_like_the_embedded_one(services, tmp_path):
-    embedded = EmbeddedKafka(tmp_path)
-    embedded._folder, embedded._ports = tmp_path, (1, 2)
-    embedded._write_properties()
-    settings = dict(line.split("=", 1) for line in (tmp_path / "server.properties").read_text().splitlines())
+    settings = server_properties((1, 2), tmp_path)
     composed = {
         key.removeprefix("KAFKA_").lower().replace("_", "."): value
         for key, value in services["broker"]["environment"].items()
