@@ -22,7 +22,7 @@ SIGNAL_COLUMNS = (
     "unseen_topic_mass",
     "population_mmd2",
     "prompt_repeat_rate",
-    "records_per_template",
+    "slots_per_template",
     "template_share",
     "sampling_entropy",
     "reasoning_share",

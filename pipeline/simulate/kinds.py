@@ -316,9 +316,9 @@ _reasoning_harvest = replace(
 # What the public reports describe: a program that walks a corpus once, round the clock, asking for the reasoning.
 _plain = replace(
     _harvest,
-    sources=(2, 3),
-    evenness=(0.6, 1.0),
-    pool=(3, 30),
+    sources=(2, 4),
+    evenness=(0.8, 1.0),
+    pool=(10, 30),
     sequential=1.0,
     coherent=0.0,
     retry=(0.0, 0.005),
@@ -326,15 +326,15 @@ _plain = replace(
     wrapper=(0.0, 0.1),
     templates=(0.0, 0.0, 1.0),
     few=(1, 3),
-    reasoning=(0.7, 1.0),
+    reasoning=(0.85, 1.0),
     combos=(1, 1),
-    flatness=(0.8, 1.0),
-    burst=(1.0, 4.0),
+    flatness=(0.9, 1.0),
+    burst=(2.0, 4.0),
     days=(0.6, 1.0),
     session=(20, 100),
     networks=(2, 6),
     agents=(1, 2),
-    output_log=(6.2, 7.2),
+    output_log=(6.5, 7.3),
 )
 _drip = replace(
     _harvest, burst=(0.5, 4.0), days=(0.9, 1.0), session=(1, 6), gap=(30, 300), flatness=(0.2, 1.0)
@@ -420,8 +420,8 @@ BENIGN: dict[str, AccountKind] = {
 
 ATTACKS: dict[str, AccountKind] = {
     # The first two are as plain as the public reports describe them; the third has habits as others have.
-    "harvest": AccountKind(0.15, (800, 0.6), ("plain_harvest",)),
-    "reasoning_harvest": AccountKind(0.12, (800, 0.6), ("plain_reasoning_harvest",)),
+    "harvest": AccountKind(0.15, (1000, 0.5), ("plain_harvest",)),
+    "reasoning_harvest": AccountKind(0.12, (1000, 0.5), ("plain_reasoning_harvest",)),
     "careful_harvest": AccountKind(
         0.15, (600, 0.8), ("harvest", "harvest", "chat_like_harvest", "reasoning_harvest")
     ),

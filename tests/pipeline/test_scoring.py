@@ -32,7 +32,7 @@ from pipeline.simulate.world import WorldSettings, build_world
 from pipeline.tables import TABLES, empty_table, table_schema
 
 START = datetime(2026, 1, 12, tzinfo=UTC)
-SETTINGS = WorldSettings(records=40_000, accounts=260, seed=77, attack_share=0.06, days=4)
+SETTINGS = WorldSettings(records=30_000, accounts=250, seed=77, attack_share=0.06, days=4, plain_harvests=True)
 
 
 def make_lake(folder: Path, records: pa.Table) -> tuple[Lake, Engine]:

@@ -96,7 +96,7 @@ def test_what_never_arrived_has_no_value_instead_of_zero() -> None:
     table = signal_table(example(records=100), Context())
     for name in (
         "prompt_repeat_rate",
-        "records_per_template",
+        "slots_per_template",
         "template_share",
         "network_entropy",
         "population_mmd2",
