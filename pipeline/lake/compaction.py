@@ -22,7 +22,7 @@ from pipeline.errors import ChainMoved, LakeError
 from pipeline.lake.documents import canonical, digest, file_digest, readable
 from pipeline.lake.manifest import Manifest, RunFile, Span
 from pipeline.lake.ordering import position_pairs, positions_digest, sort_positions, sort_records
-from pipeline.lake.parquet import LIGHT_ROW_GROUP, LakeFileWriter
+from pipeline.lake.parquet import RECORDS_ROW_GROUP, LakeFileWriter
 from pipeline.lake.paths import run_folder
 from pipeline.lake.profile_files import ProfileFilesWriter
 from pipeline.lake.rowgroups import gone, merge_by_account
@@ -324,7 +324,7 @@ class _DateWriter:
         schema = segment_schema(lake.config.space)
         self._paths: dict[str, Path] = {kind: lake.store.temporary() for kind in ("records", "dead_letters")}
         self._writers = {
-            kind: LakeFileWriter(path, schema, row_group=LIGHT_ROW_GROUP)
+            kind: LakeFileWriter(path, schema, row_group=RECORDS_ROW_GROUP)
             for kind, path in self._paths.items()
         }
         self._profiles = ProfileFilesWriter(lake.store, engine.parameters)

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 METADATA_KEY = "distillwatch"
 LIGHT_ROW_GROUP = 16_384
+# A look at one account has to read a row group of every segment: 64 ms of CPU for three segments of 65,536 records
+# with 16,384 rows, 33 ms with 4,096, at the same size and cost of landing.
+RECORDS_ROW_GROUP = 4_096
 HEAVY_ROW_GROUP = 1_024
 _ZSTD_LEVEL = 1  # 3 and 9 bought less than 1 % on records
 _STATISTICS = ("account_id", "event_time", "window_start", "offset", "kind")

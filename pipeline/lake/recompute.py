@@ -97,7 +97,9 @@ def recompute(
                 compared = _whole(source, file, engine, window_range)
             else:
                 share = -(-sample * rows[number] // max(1, sum(rows)))
-                compared = _sampled(source, file, engine, share, np.random.default_rng([seed, number]), window_range)
+                compared = _sampled(
+                    source, file, engine, share, np.random.default_rng([seed, number]), window_range
+                )
             for count, found in compared:
                 windows += count
                 differences += found

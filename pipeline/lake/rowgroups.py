@@ -9,7 +9,8 @@ from __future__ import annotations
 import itertools
 from bisect import bisect_left
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -42,18 +43,8 @@ class SortedFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._metadata = pq.read_metadata(path)
-        self.groups = list(self._row_groups())
-
-    def _row_groups(self) -> Iterator[RowGroup]:
-        column = self._metadata.schema.names.index(ACCOUNT)
-        for index in range(self._metadata.num_row_groups):
-            group = self._metadata.row_group(index)
-            statistics = group.column(column).statistics
-            if statistics is not None and statistics.has_min_max:
-                yield RowGroup(index, group.num_rows, statistics.min, statistics.max)
-            elif statistics is None or statistics.null_count < group.num_rows:
-                yield RowGroup(index, group.num_rows, None, None)
+        status = path.stat()
+        self._metadata, self.groups = _index(path, status.st_ino, status.st_mtime_ns, status.st_size)
 
     def read(self, groups: Sequence[int], columns: Sequence[str] | None) -> pa.Table:
         """Rows of some row groups that have an account."""
@@ -71,6 +62,25 @@ class SortedFile:
         ]
         table = self.read(wanted, columns)
         return table.filter(pc.is_in(table.column(ACCOUNT), value_set=pa.array(accounts, pa.string())))
+
+
+# A worker looks at a few accounts many times a minute, in files that never change.
+@lru_cache(maxsize=4096)
+def _index(path: Path, inode: int, modified: int, size: int) -> tuple[Any, tuple[RowGroup, ...]]:  # noqa: ARG001
+    """Footer and row groups of a file; all of what identifies it is the cache's key."""
+    metadata = pq.read_metadata(path)
+    return metadata, tuple(_row_groups(metadata))
+
+
+def _row_groups(metadata: Any) -> Iterator[RowGroup]:
+    column = metadata.schema.names.index(ACCOUNT)
+    for index in range(metadata.num_row_groups):
+        group = metadata.row_group(index)
+        statistics = group.column(column).statistics
+        if statistics is not None and statistics.has_min_max:
+            yield RowGroup(index, group.num_rows, statistics.min, statistics.max)
+        elif statistics is None or statistics.null_count < group.num_rows:
+            yield RowGroup(index, group.num_rows, None, None)
 
 
 def _any_between(accounts: Sequence[str], low: str, high: str) -> bool:

@@ -20,7 +20,7 @@ from pipeline.lake.ordering import (
     sort_positions,
     sort_records,
 )
-from pipeline.lake.parquet import LIGHT_ROW_GROUP, LakeFileWriter, read_footer
+from pipeline.lake.parquet import RECORDS_ROW_GROUP, LakeFileWriter, read_footer
 from pipeline.lake.paths import Chain
 from pipeline.records.schema import KIND_FORGOTTEN, KIND_RECORD, KIND_REJECTED, segment_schema
 
@@ -219,7 +219,7 @@ def describe_segment(
 def put_segment(store: Store, table: pa.Table, segment: Segment) -> bool:
     """Write and publish a segment; False when its name was taken."""
     temporary = store.temporary()
-    with LakeFileWriter(temporary, table.schema, row_group=LIGHT_ROW_GROUP) as writer:
+    with LakeFileWriter(temporary, table.schema, row_group=RECORDS_ROW_GROUP) as writer:
         writer.write(table)
         writer.close(segment.to_document())
     return store.put_file(temporary, segment.key)

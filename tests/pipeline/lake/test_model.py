@@ -70,6 +70,9 @@ class Process:
                 self.accept(count)
             case ("land",):
                 self.lander.land()
+            case ("take", count):
+                self.accept(count)
+                self.lander.land()
             case ("roll_up",):
                 self.lander.roll_up()
             case ("compact", scope, limit):
@@ -93,11 +96,12 @@ class Process:
 
 
 ACTION = st.one_of(
-    st.tuples(st.just("accept"), st.integers(1, 90)),
-    st.tuples(st.just("land")),
+    st.tuples(st.just("accept"), st.integers(1, 60)),
+    st.tuples(st.just("take"), st.integers(1, 60)),
+    st.tuples(st.just("take"), st.integers(1, 60)),
     st.tuples(st.just("land")),
     st.tuples(st.just("roll_up")),
-    st.tuples(st.just("compact"), st.sampled_from(["tail", "touched"]), st.integers(0, END)),
+    st.tuples(st.just("compact"), st.sampled_from(["tail", "touched"]), st.just(END) | st.integers(0, END)),
     st.tuples(st.just("sweep")),
 )
 FAULT = st.one_of(
@@ -170,8 +174,8 @@ def model(root, steps):
 QUIET = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture]
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=QUIET)
-@given(steps=st.lists(STEP, max_size=12))
+@settings(max_examples=25, deadline=None, suppress_health_check=QUIET)
+@given(steps=st.lists(STEP, min_size=5, max_size=14))
 def test_every_offset_once_under_any_schedule(quick_path, steps):
     model(quick_path, steps)
 
@@ -179,7 +183,7 @@ def test_every_offset_once_under_any_schedule(quick_path, steps):
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 @settings(max_examples=1000, deadline=None, suppress_health_check=QUIET)
-@given(steps=st.lists(STEP, max_size=40))
+@given(steps=st.lists(STEP, min_size=5, max_size=40))
 def test_every_offset_once_under_any_schedule_long(quick_path, steps):
     model(quick_path, steps)
 
