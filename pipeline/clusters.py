@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from pipeline.profiles import Profiles
 
 MIN_MEMBERS = 3
-RARE = 64
-MIN_COSINE = 0.8
+RARE = 32
+MIN_COSINE = 0.9
 # Below this mean pairwise cosine an account points nowhere, and dividing by it would make noise look alike.
 MIN_COHERENCE = 0.02
 PAYMENT, NETWORK = "payment", "network"
