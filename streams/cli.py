@@ -118,7 +118,7 @@ positive = click.IntRange(min=1)
 )
 def worker(
     dead_letter_topic: str | None, topic: str, alert_topic: str, security: Mapping[str, Any], **options: Any
-) -> int:
+) -> None:
     """Run the streaming deployment: read the topic, land records and windows in the lake, raise alerts.
 
     Any number of workers may run; they share the partitions. SIGTERM lands what is held and stops.
@@ -134,12 +134,10 @@ def worker(
     )
     log_to_stderr()
     from pipeline.clock import SystemClock
-    from streams import runner
     from streams.domain import open_domain
+    from streams.runner import run
 
-    code = runner.run(settings, open_domain(settings, SystemClock()))
-    runner.exit_now(code)
-    return code
+    run(settings, open_domain(settings, SystemClock()))
 
 
 def log_to_stderr() -> None:

@@ -68,13 +68,15 @@ class Deployment:
         self.assigned_once = False
         self.closing = False
         self.outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self.error: BaseException | None = None
         self.problems: dict[str, str] = {}
         self._services = services
         self._scorer = scorer
         self._targets = dict(facts.ends) if until_caught_up else None
 
     def finish(self, error: BaseException | None, reason: str = "") -> None:
-        """Ask for the whole worker to stop; the first one who asks is heard."""
+        """Ask for the whole worker to stop; the first one who asks is heard, and the first error is kept."""
+        self.error = self.error or error
         if not self.outcome.done():
             self.outcome.set_result(Outcome(error, reason))
 
@@ -95,7 +97,14 @@ class Deployment:
         epochs = await self._services.seek({tp: lander.next_offset for tp, lander in landers.items()})
         for tp, epoch in epochs.items():
             self.workers[tp] = PartitionWorker(
-                self._services, tp, facts, landers[tp], epoch, scorer=self._scorer, fail=self.finish, moved_on=self.moved_on
+                self._services,
+                tp,
+                facts,
+                landers[tp],
+                epoch,
+                scorer=self._scorer,
+                fail=self.finish,
+                moved_on=self.moved_on,
             )
             self.workers[tp].start()
         self.assigned_once = True
@@ -164,9 +173,9 @@ class Deployment:
         """By timer: what is due by time, and whether everything is landed that was to be."""
         for worker in self.workers.values():
             worker.tick()
-        if self._targets is not None and self.assigned_once and not self.workers:
-            if await self._services.in_thread(self._all_landed):
-                self.finish(None, CAUGHT_UP)
+        idle = self._targets is not None and self.assigned_once and not self.workers
+        if idle and await self._services.in_thread(self._all_landed):
+            self.finish(None, CAUGHT_UP)
 
     def moved_on(self) -> None:
         """Called after each batch: held records count as reached, for stopping lands them."""

@@ -27,8 +27,8 @@ def state(deployment: Deployment, dead_letters: DeadLetters, *, rebalancing: boo
         problems["assignment"] = "the group is rebalancing"
     if deployment.closing:
         problems["stopping"] = "this worker is landing what it holds and stops"
-    if deployment.outcome.done() and deployment.outcome.result().error is not None:
-        problems["failed"] = str(deployment.outcome.result().error)
+    if deployment.error is not None:
+        problems["failed"] = str(deployment.error)
     if dead_letters.failing is not None:
         problems["dead_letters"] = dead_letters.failing
     partitions = {}

@@ -128,6 +128,8 @@ class PartitionWorker:
             )
         except ChainMoved:
             logger.info("%s/%d: another worker landed this range first", *self._labels)
+        except Exception as error:
+            self._fail(error)
         finally:
             if self._task is not None:
                 self._task.cancel()

@@ -8,8 +8,9 @@ import logging
 import os
 import signal
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from pipeline import metrics as m
 from pipeline.clock import Clock, SystemClock
@@ -26,7 +27,7 @@ from streams.deployment import Deployment, Outcome
 from streams.services import Services
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Iterable, Mapping
+    from collections.abc import Awaitable, Iterable, Iterator, Mapping
 
     import faust
     from faust.types import TP
@@ -137,9 +138,13 @@ class Runner:
             port=self.settings.web_port,
         )
         outcome = await self._serve(app, deployment, stop)
-        await self._stop(app, deployment)
+        with _deadline(LANDING_SECONDS + 3 * self.settings.stop_seconds):
+            await self._stop(app, deployment)
         pool.shutdown(wait=False, cancel_futures=True)
-        return outcome
+        # What was found out while landing must not be hidden by a clean stop.
+        return (
+            Outcome(deployment.error) if outcome.error is None and deployment.error is not None else outcome
+        )
 
     async def _serve(self, app: faust.App, deployment: Deployment, stop: asyncio.Future[Outcome]) -> Outcome:
         try:
@@ -240,25 +245,51 @@ async def _wait_until_stopped(app: faust.App) -> None:
                 await app._stopped.wait()  # noqa: SLF001 - `wait_until_stopped` does not see a crash
 
 
-def run(settings: WorkerSettings, domain: Domain) -> int:
-    """Run a worker in this process; returns the exit code: 0, 1 (it failed) or 2 (it was told nonsense).
+@contextlib.contextmanager
+def _deadline(seconds: float) -> Iterator[None]:
+    """End the process if what is done inside does not: a thread or the event loop may hang beyond any time-out."""
 
-    Ends the process itself when Faust's threads would keep it alive.
-    """
-    runner = Runner(settings, domain)
+    def late() -> None:
+        logger.error(
+            "the worker did not stop within %.0f s; ending it, what is not landed will be read again", seconds
+        )
+        exit_now(1)
+
+    timer = threading.Timer(seconds, late)
+    timer.daemon = True
+    timer.start()
     try:
-        outcome = asyncio.run(runner.run())
-    except UsageError as error:
-        logger.error("%s", error)  # noqa: TRY400 - the message is the way out
-        return 2
-    if outcome.error is not None:
+        yield
+    finally:
+        timer.cancel()
+
+
+def run(settings: WorkerSettings, domain: Domain) -> NoReturn:
+    """Run a worker and end the process: code 0, 1 (it failed) or 2 (it was told nonsense).
+
+    The process is ended from inside the event loop. Left to itself it would wait for threads and tasks of Faust,
+    some of which hang when the worker stops during a rebalance.
+    """
+
+    async def whole() -> None:
+        try:
+            outcome = await Runner(settings, domain).run()
+        except UsageError as error:
+            outcome = Outcome(error)
+        except Exception as error:
+            logger.exception("the worker failed; what was landed is safe")
+            outcome = Outcome(error)
+        if outcome.error is None:
+            logger.info("stopped: %s", outcome.reason)
+            exit_now(0)
         logger.error("%s", outcome.error)
-        return 2 if isinstance(outcome.error, UsageError) else 1
-    logger.info("stopped: %s", outcome.reason)
-    return 0
+        exit_now(2 if isinstance(outcome.error, UsageError) else 1)
+
+    asyncio.run(whole())
+    exit_now(1)  # never reached: for the type checker, and because nothing must go on from here
 
 
-def exit_now(code: int) -> None:
+def exit_now(code: int) -> NoReturn:
     """End the process without waiting for threads that may hang; everything is landed or will be read again."""
     logging.shutdown()
     sys.stdout.flush()
