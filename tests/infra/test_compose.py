@@ -12,7 +12,7 @@ from pipeline.kafka.jars import Lock
 from pipeline.kafka.server import server_properties
 
 ROOT = Path(__file__).parents[2]
-COMPOSE = ROOT / "infra" / "compose" / "compose.yaml"
+COMPOSE = ROOT / "infra" / "compose.yaml"
 
 
 @pytest.fixture(scope="module")
