@@ -63,11 +63,15 @@ contracts: test-ready ## who may import whom
 
 .PHONY: unit
 unit: test-ready ## the tests that need no Kafka
-	$(BIN)/pytest -m "not integration" $(ARGS)
+	$(BIN)/pytest -m "not integration and not slow" $(ARGS)
 
 .PHONY: integration
 integration: test-ready ## the tests that start a real Kafka
-	$(BIN)/pytest -m integration $(ARGS)
+	$(BIN)/pytest -m "integration and not slow" $(ARGS)
+
+.PHONY: slow
+slow: test-ready ## the long forms of suites that `make test` runs in a short form
+	$(BIN)/pytest -m slow $(ARGS)
 
 ##@ Proofs, on a real Kafka
 
