@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.detectors.base import Judgement, scorable
+from pipeline.detectors.fdr import q_values
 from pipeline.detectors.reference import Distribution, Reference
 from pipeline.detectors.tail import NormalTail, ParetoTail
 from pipeline.signals.base import Population
@@ -42,6 +43,9 @@ REFERENCE_FILE = Path(__file__).parents[1] / "data" / "reference.json"
 KNOTS = (0.0, 0.02, 0.1, 0.25, 0.5, 0.75, 0.9, 0.98, 1.0)
 LAKE = "lake"
 NULL_START = 0.98
+TRIM_FDR = 0.2
+TRIM_SHARE = 0.12
+TRIM_ROUNDS = 3
 # Signals with a value must carry this share of the scorecard's weight, else nothing is said.
 MIN_WEIGHT = 0.5
 
@@ -114,12 +118,26 @@ class RobustDetector:
         }
 
     def reference(self, name: str, table: SignalTable, population: Population | None = None) -> Reference:
-        """A population's own reference: ranks of its scorable accounts, and the scores that these give."""
-        rows = scorable(table)
-        columns = {key: values[rows] for key, values in table.columns.items()}
-        kept = type(table)(table.account_id[rows], table.records[rows], columns)
-        ranks = Reference.of(name, kept, population or Population.empty())
-        return ranks.with_scores(self.scores(kept, ranks)[0])
+        """A population's own reference: ranks of its scorable accounts, and the scores that these give.
+
+        Attackers in a lake make its benign accounts look ordinary and themselves less extreme. So those that would be
+        in an alert list of rate `TRIM_FDR` are left out and the rest is ranked anew, at most `TRIM_ROUNDS` times and
+        never more than `TRIM_SHARE` of the accounts. In lakes without attackers that leaves out next to nobody.
+        """
+        everybody = _rows(table, scorable(table))
+        kept = everybody
+        for _ in range(TRIM_ROUNDS):
+            reference = self._untrimmed(name, kept, population)
+            q = q_values(self.judge(everybody, reference).p_value)
+            listed = np.nan_to_num(q, nan=1.0) <= TRIM_FDR
+            if not listed.any() or listed.mean() > TRIM_SHARE or (~listed).sum() == len(kept):
+                break
+            kept = _rows(everybody, ~listed)
+        return self._untrimmed(name, kept, population)
+
+    def _untrimmed(self, name: str, table: SignalTable, population: Population | None) -> Reference:
+        ranks = Reference.of(name, table, population or Population.empty())
+        return ranks.with_scores(self.scores(table, ranks)[0])
 
     def scores(
         self, table: SignalTable, reference: Reference
@@ -153,6 +171,8 @@ class RobustDetector:
         known = ~np.isnan(score)
         if not known.any():
             return out
+        if not self.scorecard.null.accounts:
+            return out
         if reference.name != LAKE:
             if reference.score is not None and reference.score.accounts:
                 out[known] = null_p_values(score[known], reference.score)
@@ -162,6 +182,11 @@ class RobustDetector:
             own = NormalTail.fitted(reference.score.quantiles).p_value(score[known])
             out[known] = np.sqrt(out[known] * own)
         return out
+
+
+def _rows(table: SignalTable, rows: NDArray[np.bool_]) -> SignalTable:
+    columns = {name: values[rows] for name, values in table.columns.items()}
+    return type(table)(table.account_id[rows], table.records[rows], columns)
 
 
 def null_p_values(score: NDArray[np.float64], null: Distribution) -> NDArray[np.float64]:

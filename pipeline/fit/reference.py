@@ -32,7 +32,7 @@ from pipeline.detectors.robust import (
     RobustDetector,
     Scorecard,
 )
-from pipeline.fit.worlds import WorldSignals, simulate_signals
+from pipeline.fit.worlds import LOOKS, WorldSignals, simulate_signals
 from pipeline.signals import SIGNALS, Population, SignalTable
 from pipeline.simulate.world import WorldSettings
 
@@ -48,7 +48,7 @@ NULL_QUANTILES = 4001
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """Which seeds serve what: ``first + 1000 * part + i``."""
+    """Which seeds serve what: ``first + 1000 * part + i``; training has three times as many worlds."""
 
     first: int
     worlds: int
@@ -57,7 +57,7 @@ class Split:
         """Settings of the worlds of one part; every other one has the default roles."""
         rng = np.random.default_rng([self.first, part])
         out = []
-        for i in range(self.worlds):
+        for i in range(self.worlds * (3 if part == TRAINING else 1)):
             accounts = 600
             share = 0.15 if part == TRAINING else float(rng.choice([0.0, 0.01, 0.03, 0.06]))
             out.append(
@@ -135,10 +135,12 @@ def calibrate(
     curves: dict[str, NDArray[np.float64]], worlds: Sequence[WorldSignals], fitted: dict[str, object]
 ) -> tuple[Scorecard, dict[str, Reference]]:
     """The null and the shipped references, from worlds that the curves were not fitted on."""
-    blank = Scorecard(curves, Distribution(np.empty(0), 0, 0), {})
-    detector = RobustDetector(blank)
-    scores = [own_scores(detector, world)[~world.attacking(world.whole)] for world in worlds]
-    null = _rounded(Distribution.of(np.concatenate(scores), NULL_QUANTILES))
+    null = Distribution(np.empty(0), 0, 0)
+    # Twice: trimming a world's population needs p-values, so the first null is that of untrimmed worlds.
+    for _ in range(2):
+        detector = RobustDetector(Scorecard(curves, null, {}))
+        scores = [own_scores(detector, world)[~world.attacking(world.whole)] for world in worlds]
+        null = _rounded(Distribution.of(np.concatenate(scores), NULL_QUANTILES))
     population = Population.empty()
     for world in worlds:
         population = population.plus(world.population)
@@ -218,7 +220,7 @@ def report(console: Console, detector: RobustDetector, worlds: Sequence[WorldSig
 
 
 @click.command()
-@click.option("--worlds", default=16, show_default=True, help="Worlds of each of the three parts.")
+@click.option("--worlds", default=8, show_default=True, help="Worlds for calibration, and for judging; three times as many train.")
 @click.option("--first-seed", default=50_000, show_default=True)
 @click.option("--fdr", default=0.05, show_default=True)
 @click.option("--save/--no-save", default=True, help="Write the shipped files.")
@@ -230,7 +232,7 @@ def command(worlds: int, first_seed: int, fdr: float, save: bool) -> None:
     for part in (TRAINING, CALIBRATION, JUDGING):
         done = []
         for settings in split.settings(part):
-            done.append(simulate_signals(settings))
+            done.append(simulate_signals(settings, looks=LOOKS if part == CALIBRATION else ()))
             console.print(f"part {part}: world {settings.seed}, {settings.records} records")
         parts.append(done)
     curves = fit_curves(parts[TRAINING])
