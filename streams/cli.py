@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipeline.cli.kafka_options import bootstrap_option, topic_option
-from streams.settings import DEFAULT_GROUP, WorkerSettings
+from streams.settings import DEFAULT_GROUP, WorkerSettings, one_thread_per_product
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -114,6 +114,12 @@ positive = click.IntRange(min=1)
     help="After this silence another worker takes over.",
 )
 @click.option(
+    "--live-scoring/--no-live-scoring",
+    default=True,
+    show_default=True,
+    help="Look at accounts as they grow, and raise alerts.",
+)
+@click.option(
     "--until-caught-up", is_flag=True, help="Stop once everything is landed that the topic held at the start."
 )
 def worker(
@@ -133,6 +139,7 @@ def worker(
         **options,
     )
     log_to_stderr()
+    one_thread_per_product()
     from pipeline.clock import SystemClock
     from streams.domain import open_domain
     from streams.runner import run

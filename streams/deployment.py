@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 from pipeline import metrics as m
 from pipeline.errors import DistillwatchError, ForeignTopic
 from pipeline.kafka.client import KafkaUnavailable, TopicMissing
+from streams.looks import Looks
 from streams.partition import PartitionWorker, foreign, new_lander
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    import pyarrow as pa
     from faust.types import TP
 
     from pipeline.landing import PartitionLander
@@ -28,6 +30,7 @@ logger = logging.getLogger(__name__)
 
 CAUGHT_UP = "caught up with everything the topic held at the start"
 REVOKE_SECONDS = 5.0
+LOOK_SECONDS = 20.0
 PAUSE = 1.0
 # A new leader may for a moment tell an end of the log that lies behind what its followers already served.
 END_PATIENCE_SECONDS = 10.0
@@ -71,7 +74,7 @@ class Deployment:
         self.error: BaseException | None = None
         self.problems: dict[str, str] = {}
         self._services = services
-        self._scorer = scorer
+        self._looks = None if scorer is None else Looks(scorer, services.alerts, services.metrics, self._held)
         self._targets = dict(facts.ends) if until_caught_up else None
 
     def finish(self, error: BaseException | None, reason: str = "") -> None:
@@ -102,7 +105,7 @@ class Deployment:
                 facts,
                 landers[tp],
                 epoch,
-                scorer=self._scorer,
+                looks=self._looks,
                 fail=self.finish,
                 moved_on=self.moved_on,
             )
@@ -168,6 +171,12 @@ class Deployment:
         self.closing = True
         workers = list(self.workers.values())
         await asyncio.gather(*(w.stop(land=True, roll_up=True, seconds=seconds) for w in workers))
+        if self._looks is not None:
+            await self._looks.close(LOOK_SECONDS)
+
+    def _held(self) -> list[pa.Table]:
+        """Records accepted and not landed, of all partitions owned."""
+        return [worker.lander.held_table() for worker in list(self.workers.values())]
 
     async def tick(self) -> None:
         """By timer: what is due by time, and whether everything is landed that was to be."""

@@ -38,6 +38,7 @@ def open_domain(settings: WorkerSettings, clock: Clock) -> Domain:
     from pipeline.engine import Engine
     from pipeline.lake import Lake
     from pipeline.landing import LandingSettings
+    from pipeline.live import live_scorer
     from pipeline.parameters import Parameters
     from pipeline.records.decode import RecordDecoder
     from pipeline.records.pseudonyms import Pseudonyms
@@ -47,9 +48,11 @@ def open_domain(settings: WorkerSettings, clock: Clock) -> Domain:
     lake = Lake.open_or_create(
         settings.lake, parameters=Parameters.default(), pseudonym_fingerprint=fingerprint, clock=clock
     )
+    engine = Engine(lake.parameters, get_backend(settings.backend), lake.config.window_seconds)
     return Domain(
         lake=lake,
-        engine=Engine(lake.parameters, get_backend(settings.backend), lake.config.window_seconds),
+        engine=engine,
+        scorer=live_scorer(lake, engine) if settings.live_scoring else None,
         decoder=RecordDecoder(
             lake.config.space,
             pseudonyms=pseudonyms,

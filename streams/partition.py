@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pipeline.records.schema import Decoded
     from streams.batches import FetchedBatch
     from streams.broker import TopicFacts
-    from streams.scoring import LiveScorer
+    from streams.looks import Looks
     from streams.services import Services
 
 logger = logging.getLogger(__name__)
@@ -61,7 +61,7 @@ class PartitionWorker:
         lander: PartitionLander,
         epoch: int,
         *,
-        scorer: LiveScorer | None,
+        looks: Looks | None,
         fail: Callable[[BaseException], None],
         moved_on: Callable[[], None],
     ) -> None:
@@ -72,7 +72,7 @@ class PartitionWorker:
         self.highwater = facts.ends.get(tp.partition, -1)
         self._services = services
         self._facts = facts
-        self._scorer = scorer
+        self._looks = looks
         self._fail = fail
         self._moved_on = moved_on
         self._labels = (tp.topic, tp.partition)
@@ -190,7 +190,6 @@ class PartitionWorker:
         await self._unless_stopped(services.dead_letters.publish(decoded.rejected))
         await services.in_thread(self._accept, batch, decoded)
         self._count(batch, decoded)
-        await self._look(decoded)
 
     def _decode(self, batch: FetchedBatch) -> Decoded:
         return self._services.decoder.decode_messages(
@@ -205,18 +204,8 @@ class PartitionWorker:
     def _accept(self, batch: FetchedBatch, decoded: Decoded) -> None:
         newest = datetime.fromtimestamp(int(batch.timestamps.max()) / 1000, UTC) if len(batch) else None
         self.lander.accept(decoded, batch.first_offset, batch.next_offset, last_append_time=newest)
-
-    async def _look(self, decoded: Decoded) -> None:
-        if self._scorer is None or not decoded.records.num_rows:
-            return
-        try:
-            alerts = await self._services.in_thread(_observe_and_look, self._scorer, decoded, self.lander)
-            await self._services.alerts.publish(alerts)
-        except Exception:
-            self._services.metrics.add(m.SCORING_FAILURES, 1)
-            logger.exception(
-                "live scoring failed; landing goes on, and `distillwatch score` finds what it missed"
-            )
+        if self._looks is not None and decoded.records.num_rows:
+            self._looks.observe(decoded.records)
 
     # Landing
 
@@ -386,8 +375,3 @@ def foreign(topic: str, expected: str, found: str | None) -> ForeignTopic:
         f"topic {topic}: this worker read the one with id {expected}, and {what}. What was landed is safe in the lake; "
         "start the worker again, and it says how to accept the new topic"
     )
-
-
-def _observe_and_look(scorer: LiveScorer, decoded: Decoded, lander: PartitionLander) -> Any:
-    accounts = scorer.observe(decoded.records)
-    return scorer.look(accounts, [lander.held_table()]) if accounts else ()

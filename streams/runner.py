@@ -23,7 +23,7 @@ from streams.alerts import Alerts
 from streams.app import build_app
 from streams.broker import Broker, TopicFacts
 from streams.dead_letter import DeadLetters, Send
-from streams.deployment import Deployment, Outcome
+from streams.deployment import LOOK_SECONDS, Deployment, Outcome
 from streams.services import Services
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ class Runner:
             port=self.settings.web_port,
         )
         outcome = await self._serve(app, deployment, stop)
-        with _deadline(LANDING_SECONDS + 3 * self.settings.stop_seconds):
+        with _deadline(LANDING_SECONDS + LOOK_SECONDS + 3 * self.settings.stop_seconds):
             await self._stop(app, deployment)
         pool.shutdown(wait=False, cancel_futures=True)
         # What was found out while landing must not be hidden by a clean stop.

@@ -64,6 +64,7 @@ def settings_of(options: argparse.Namespace, kind: str) -> Any:
         alert_topic=None,
         backend="numpy",
         adapter="native",
+        live_scoring=False,
         until_caught_up=True,
     )
 
@@ -261,7 +262,9 @@ def measure(kind: str, options: argparse.Namespace, bootstrap: str, topic: str, 
     lake = out / f"{kind}-{time.time_ns()}"
     command = [sys.executable, __file__, "--child", kind, "--bootstrap-servers", bootstrap, "--topic", topic]
     command += ["--lake", str(lake), "--take-records", str(options.take_records)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    # As the command `worker` sets it for itself; the others get the better of one and all threads, which is this too.
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     if done.returncode != 0:
         sys.exit(f"{kind} failed:\n{done.stdout}\n{done.stderr}")
     return json.loads(done.stdout.splitlines()[-1])

@@ -82,7 +82,7 @@ class Bench:
         lander = new_lander(self.services, PLACE, FACTS)
         lander.check(0, FACTS.topic_id)
         self.worker = PartitionWorker(
-            self.services, PLACE, FACTS, lander, self.epoch, scorer=None, fail=self.errors.append, moved_on=lambda: None
+            self.services, PLACE, FACTS, lander, self.epoch, looks=None, fail=self.errors.append, moved_on=lambda: None
         )
         self.worker.start()
 
