@@ -41,15 +41,22 @@ def logs_of(source: Path, first_day: datetime) -> pa.Table:
             "request_id": [f"{name}-{i}" for i in range(n)],
             "account_id": [f"{name}-{i // PER_ACCOUNT:03d}" for i in range(n)],
             "event_time": pa.array(
-                [(first_day + step * (i % PER_ACCOUNT)).replace(tzinfo=None) for i in range(n)], pa.timestamp("us")
+                [(first_day + step * (i % PER_ACCOUNT)).replace(tzinfo=None) for i in range(n)],
+                pa.timestamp("us"),
             ),
-            "embedding": table.column("embedding").cast(pa.binary(384)) if table.schema.field("embedding").type != pa.binary(384) else table.column("embedding"),
+            "embedding": table.column("embedding").cast(pa.binary(384))
+            if table.schema.field("embedding").type != pa.binary(384)
+            else table.column("embedding"),
             "model": ["model-a"] * n,
             "input_tokens": table.column("tokens").cast(pa.int64()),
             "output_tokens": pa.array([60 + 7 * (i % 40) for i in range(n)], pa.int64()),
             "temperature": [0.7] * n,
             "prompt_hash": pa.array(
-                [int.from_bytes(hashlib.blake2b(f"{name} {i}".encode(), digest_size=8).digest(), "big") for i in range(n)], pa.uint64()
+                [
+                    int.from_bytes(hashlib.blake2b(f"{name} {i}".encode(), digest_size=8).digest(), "big")
+                    for i in range(n)
+                ],
+                pa.uint64(),
             ),
             "client_network": [f"192.0.2.{i // PER_ACCOUNT % 256}" for i in range(n)],
             "status": ["200"] * n,
@@ -58,8 +65,12 @@ def logs_of(source: Path, first_day: datetime) -> pa.Table:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder with embeddings/<source>.parquet")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--data", type=Path, default=Path("../shared/data"), help="folder with embeddings/<source>.parquet"
+    )
     parser.add_argument("--bootstrap-servers")
     parser.add_argument("--lake", type=Path, help="keep the lake here instead of in a temporary folder")
     options = parser.parse_args()
@@ -73,7 +84,9 @@ def main() -> int:
         bootstrap = options.bootstrap_servers or stack.enter_context(EmbeddedKafka()).bootstrap_servers
         topic = f"real-{time.time_ns()}"
         stage.new_topic(bootstrap, topic)
-        first_day = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=DAYS + 1)
+        first_day = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(
+            days=DAYS + 1
+        )
         began, sent, size = time.monotonic(), 0, 0
         for source in sources:
             table = logs_of(source, first_day)
@@ -88,9 +101,13 @@ def main() -> int:
         records = sum(s.records for s in snapshot.segments)
         rejected = sum(s.rejected for s in snapshot.segments)
         print(f"sent {sent:,} JSON messages ({size / 1e6:.0f} MB) in {produced:.1f} s")
-        print(f"landed {records:,} records and {rejected:,} rejected ones in {len(snapshot.segments)} segments in {seconds:.1f} s, start-up included")
+        print(
+            f"landed {records:,} records and {rejected:,} rejected ones in {len(snapshot.segments)} segments in {seconds:.1f} s, start-up included"
+        )
         began = time.monotonic()
-        proof = stage.distillwatch("verify", "--lake", lake, "--bootstrap-servers", bootstrap, "--all", check=False)
+        proof = stage.distillwatch(
+            "verify", "--lake", lake, "--bootstrap-servers", bootstrap, "--all", check=False
+        )
         print(proof.stdout, proof.stderr, sep="", flush=True)
         print(f"verify ended with {proof.returncode} in {time.monotonic() - began:.1f} s")
         print(f"digest of all profiles: {stage.digest(lake)['digest']}")

@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline.demo.processes import WorkerProcess
 from pipeline.kafka import client, topics
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from pathlib import Path
 
 
 def distillwatch(*arguments: str | Path, check: bool = True) -> subprocess.CompletedProcess[str]:
@@ -56,10 +59,34 @@ def produce(bootstrap: str, topic: str, messages: Iterable[tuple[bytes | None, b
 def run_worker(lake: Path, bootstrap: str, topic: str, log: Path, *extra: str, timeout: float = 600) -> float:
     """Run one worker until it has caught up; returns its seconds."""
     began = time.monotonic()
-    arguments = ["--lake", str(lake), "--bootstrap-servers", bootstrap, "--topic", topic, "--until-caught-up", "--group", f"{topic}-{lake.name}", *extra]
+    arguments = [
+        "--lake",
+        str(lake),
+        "--bootstrap-servers",
+        bootstrap,
+        "--topic",
+        topic,
+        "--until-caught-up",
+        "--group",
+        f"{topic}-{lake.name}",
+        *extra,
+    ]
     with WorkerProcess(arguments, log) as worker:
         worker.wait(timeout)
     return time.monotonic() - began
+
+
+def await_that(condition: Callable[[], Any], worker: WorkerProcess, timeout: float = 120) -> None:
+    """Return when the condition holds; give up when the worker ends or time runs out."""
+    deadline = time.monotonic() + timeout
+    pause = threading.Event()
+    while not condition():
+        worker.check()
+        if time.monotonic() > deadline:
+            sys.exit(
+                f"waited {timeout:.0f} s in vain; the worker's log {worker.log} ends with:\n{worker.tail()}"
+            )
+        pause.wait(0.05)
 
 
 def table(rows: Sequence[dict[str, Any]]) -> None:
