@@ -50,6 +50,7 @@ class Looks:
         self._lock = threading.Lock()
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="looks")
         self._wake = asyncio.Event()
+        self._closing = False
         self._loop = asyncio.get_running_loop()
         self._task = self._loop.create_task(self._run(), name="looks")
 
@@ -67,19 +68,20 @@ class Looks:
 
     async def close(self, seconds: float) -> None:
         """Judge who is due still, as far as the time goes."""
-        self._task.cancel()
+        self._closing = True
+        self._wake.set()
         try:
             async with asyncio.timeout(seconds):
-                while self._due:
-                    await self._judge()
+                await asyncio.wait([self._task])
         except TimeoutError:
+            self._task.cancel()
             logger.warning(
                 "%d accounts were not looked at before the stop; `distillwatch score` will", len(self._due)
             )
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     async def _run(self) -> None:
-        while True:
+        while self._due or not self._closing:
             await self._wake.wait()
             self._wake.clear()
             while self._due:

@@ -16,10 +16,9 @@ import random
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -30,6 +29,9 @@ from pipeline.kafka import client
 from pipeline.kafka.broker import EmbeddedKafka
 from pipeline.records.encode import encode_arrow
 from pipeline.warehouse import connect
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 DIMENSION = 384
 
@@ -54,6 +56,10 @@ def kinds(good: dict[str, Any], table: pa.Table) -> list[Bad]:
 
     def put(**fields: Any) -> Callable[[dict[str, Any]], None]:
         return lambda record: record.update(fields)
+
+    def text_only(record: dict[str, Any]) -> None:
+        del record["embedding"]
+        record["prompt"] = "hello"
 
     def without(name: str) -> Callable[[dict[str, Any]], Any]:
         return lambda record: record.pop(name) and None
@@ -85,7 +91,7 @@ def kinds(good: dict[str, Any], table: pa.Table) -> list[Bad]:
         broken("input_tokens negative", "out_of_range", put(input_tokens=-5)),
         broken("output_tokens 2**62", "out_of_range", put(output_tokens=2**62)),
         broken("embedding missing", "no_embedding", without("embedding")),
-        broken("text, but no embedding", "text_without_embedding|no_embedding", lambda r: (r.pop("embedding"), r.update(prompt="hello")) and None),
+        broken("text, but no embedding", "text_without_embedding|no_embedding", text_only),
         broken("embedding no base64", "bad_embedding", put(embedding="%%%%")),
         broken("embedding of 100", "wrong_dimension", put(embedding=[0.1] * 100)),
         broken("base64 of 383 bytes", "wrong_dimension|bad_embedding", put(embedding=base64.b64encode(b"\x01" * 383).decode())),
@@ -108,10 +114,14 @@ def encode_arrow_of(columns: dict[str, list[Any]]) -> bytes:
     return sink.getvalue().to_pybytes()
 
 
-def send(bootstrap: str, topic: str, messages: list[tuple[Bad | None, bytes | None]]) -> dict[tuple[int, int], Bad]:
+def send(
+    bootstrap: str, topic: str, messages: list[tuple[Bad | None, bytes | None]]
+) -> dict[tuple[int, int], Bad]:
     """Send in order; returns where Kafka put each bad message."""
     producer = client.producer(bootstrap)
-    waiting = [(bad, producer.send(topic, key=b"k%d" % i, value=value)) for i, (bad, value) in enumerate(messages)]
+    waiting = [
+        (bad, producer.send(topic, key=b"k%d" % i, value=value)) for i, (bad, value) in enumerate(messages)
+    ]
     producer.flush()
     places = {}
     for bad, future in waiting:
@@ -131,13 +141,17 @@ def read_letters(bootstrap: str, topic: str) -> dict[tuple[int, int], dict[str, 
         for batch in client.read_range(bootstrap, topic, partition, first, stop):
             for record in batch:
                 letter = json.loads(record.value)
-                assert record.key.decode().endswith(f"/{letter['partition']}/{letter['offset']}/{letter['row']}"), record.key
+                assert record.key.decode().endswith(
+                    f"/{letter['partition']}/{letter['offset']}/{letter['row']}"
+                ), record.key
                 found[(letter["partition"], letter["offset"])] = letter
     return found
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--good", type=int, default=2_000)
     parser.add_argument("--seed", type=int, default=3)
     parser.add_argument("--bootstrap-servers")
@@ -152,7 +166,9 @@ def main() -> int:
         bad = kinds(json.loads(values[0]), table)
         messages: list[tuple[Bad | None, bytes | None]] = [(None, value) for value in values]
         # Several good records and one bad one in an Arrow batch: only the bad row is rejected.
-        batch = table.slice(0, 20).set_column(1, "account_id", pa.array(["" if i == 7 else f"row-{i}" for i in range(20)]))
+        batch = table.slice(0, 20).set_column(
+            1, "account_id", pa.array(["" if i == 7 else f"row-{i}" for i in range(20)])
+        )
         in_batch = Bad("one row of an Arrow batch", encode_arrow(batch), frozenset({"empty_id"}))
         messages += [(each, each.value) for each in [*bad, in_batch]]
         np.random.default_rng(options.seed).shuffle(messages)  # type: ignore[arg-type]
@@ -160,7 +176,7 @@ def main() -> int:
         stage.run_worker(lake, bootstrap, topic, out / "worker.log")
         letters = read_letters(bootstrap, f"{topic}-dead-letters")
         connection = connect(lake)
-        columns = "topic, partition, \"offset\", row, reason, detail"
+        columns = 'topic, partition, "offset", row, reason, detail'
         rows = {(r[1], r[2]): r for r in connection.execute(f"select {columns} from dead_letters").fetchall()}
         landed = connection.execute("select count(*) from records").fetchone()[0]
     failures, shown = 0, []
@@ -177,10 +193,20 @@ def main() -> int:
         )
         failures += not good
         said = "not in the table" if row is None else row[4]
-        shown.append({"kind": each.name, "partition": place[0], "offset": place[1], "reason": said, "": "ok" if good else f"WRONG, letter {letter and letter['reason']}"})
+        shown.append(
+            {
+                "kind": each.name,
+                "partition": place[0],
+                "offset": place[1],
+                "reason": said,
+                "": "ok" if good else f"WRONG, letter {letter and letter['reason']}",
+            }
+        )
     stage.table(shown)
     expected = options.good + 19
-    print(f"{len(places)} kinds of bad input, {len(rows)} dead letters in the table, {len(letters)} in the topic; {landed:,} of {expected:,} good records landed")
+    print(
+        f"{len(places)} kinds of bad input, {len(rows)} dead letters in the table, {len(letters)} in the topic; {landed:,} of {expected:,} good records landed"
+    )
     return 0 if not failures and landed == expected and len(rows) == len(letters) == len(places) else 1
 
 

@@ -86,7 +86,9 @@ class Operator:
         self.landers: dict[int, Any] = {}
         self.records = 0
 
-    def __call__(self, partition: int, first: int, after: int, offsets: Any, times: Any, values: list[bytes]) -> None:
+    def __call__(
+        self, partition: int, first: int, after: int, offsets: Any, times: Any, values: list[bytes]
+    ) -> None:
         from pipeline.landing import PartitionLander
 
         decoded = self.domain.decoder.decode_messages(
@@ -177,7 +179,9 @@ async def run_plain(options: argparse.Namespace, kind: str, *, decode_only: bool
     try:
         consumer.assign(tps)
         while sum(position.values()) < total:
-            for tp, records in (await consumer.getmany(timeout_ms=1000, max_records=settings.fetch.records)).items():
+            for tp, records in (
+                await consumer.getmany(timeout_ms=1000, max_records=settings.fetch.records)
+            ).items():
                 watch.first()
                 after = records[-1].offset + 1
                 operator(
@@ -212,7 +216,9 @@ async def run_take(options: argparse.Namespace, kind: str, *, decode_only: bool)
         broker_max_poll_records=20_000,
         worker_redirect_stdouts=False,
     )
-    topic = app.topic(options.topic, key_type=None, value_type=bytes, value_serializer="raw", key_serializer="raw")
+    topic = app.topic(
+        options.topic, key_type=None, value_type=bytes, value_serializer="raw", key_serializer="raw"
+    )
     watch, done = Stopwatch(), asyncio.Event()
     position = dict(operator.facts.starts)
 
@@ -271,7 +277,9 @@ def measure(kind: str, options: argparse.Namespace, bootstrap: str, topic: str, 
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--records", type=int, default=200_000)
     parser.add_argument("--take-records", type=int, default=40_000)
     parser.add_argument("--repeats", type=int, default=3)
@@ -296,7 +304,9 @@ def main() -> int:
         traffic.new_topic(bootstrap, topic)
         size = sent = 0
         for part in range(0, options.records, 50_000):
-            batch = traffic.messages(traffic.table(min(50_000, options.records - part), seed=part, accounts=500, hours=24))
+            batch = traffic.messages(
+                traffic.table(min(50_000, options.records - part), seed=part, accounts=500, hours=24)
+            )
             sent += stage.produce(bootstrap, topic, batch)
             size += sum(len(value) for _, value in batch)
         print(f"{sent:,} JSON messages of {size / sent:.0f} bytes in 4 partitions", flush=True)
@@ -305,7 +315,10 @@ def main() -> int:
             for kind in kinds:
                 result = measure(kind, options, bootstrap, topic, out)
                 results[kind].append(result)
-                print(f"{repeat + 1}. {kind:14} {result['rate']:>9,.0f} records/s  {result['cpu']:6.2f} CPU s", flush=True)
+                print(
+                    f"{repeat + 1}. {kind:14} {result['rate']:>9,.0f} records/s  {result['cpu']:6.2f} CPU s",
+                    flush=True,
+                )
     rows, rate = [], {}
     for kind, runs in results.items():
         rate[kind] = statistics.median(r["rate"] for r in runs)

@@ -20,8 +20,8 @@ import tempfile
 import threading
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow.parquet as pq
 import stage
@@ -32,6 +32,9 @@ from pipeline.kafka import client
 from pipeline.kafka.broker import EmbeddedKafka
 from pipeline.lake import Lake
 from pipeline.lake.coverage import check_coverage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 PATIENCE = 180.0
 
@@ -68,7 +71,9 @@ def metric(worker: WorkerProcess, name: str) -> float:
             lines = answer.read().decode().splitlines()
     except OSError:
         return 0.0
-    return sum(float(line.rsplit(" ", 1)[1]) for line in lines if re.match(rf"distillwatch_{name}[ {{]", line))
+    return sum(
+        float(line.rsplit(" ", 1)[1]) for line in lines if re.match(rf"distillwatch_{name}[ {{]", line)
+    )
 
 
 def landed(lake: Path, topic_id: str) -> int:
@@ -79,7 +84,9 @@ def landed(lake: Path, topic_id: str) -> int:
     return sum(opened.head(topic_id, partition) or 0 for partition in range(4))
 
 
-def produce_in_background(bootstrap: str, topic: str, options: argparse.Namespace) -> tuple[threading.Thread, list[int]]:
+def produce_in_background(
+    bootstrap: str, topic: str, options: argparse.Namespace
+) -> tuple[threading.Thread, list[int]]:
     sent = [0]
 
     def produce() -> None:
@@ -95,7 +102,9 @@ def produce_in_background(bootstrap: str, topic: str, options: argparse.Namespac
     return thread, sent
 
 
-def kill_at_random(fleet: Fleet, workers: list[WorkerProcess], lake: Path, topic_id: str, options: argparse.Namespace) -> None:
+def kill_at_random(
+    fleet: Fleet, workers: list[WorkerProcess], lake: Path, topic_id: str, options: argparse.Namespace
+) -> None:
     rng = random.Random(options.seed)
     for number in range(1, options.kills + 1):
         if rng.random() < 0.2:
@@ -118,21 +127,31 @@ def kill_at_random(fleet: Fleet, workers: list[WorkerProcess], lake: Path, topic
 
 def zombie(workers: list[WorkerProcess], lake: Path, bootstrap: str, topic: str, topic_id: str) -> int:
     """Stop one worker with records in its hands until another landed them; returns records sent for it."""
-    wait_until("both workers own partitions", lambda: all(metric(w, "assigned_partitions") == 2 for w in workers))
-    sent = stage.produce(bootstrap, topic, traffic.messages(traffic.table(1_500, seed=77, accounts=300, prefix="z")))
+    wait_until(
+        "both workers own partitions", lambda: all(metric(w, "assigned_partitions") == 2 for w in workers)
+    )
+    sent = stage.produce(
+        bootstrap, topic, traffic.messages(traffic.table(1_500, seed=77, accounts=300, prefix="z"))
+    )
     undead = workers[0]
     wait_until("the worker holds records", lambda: metric(undead, "held_records") > 0)
     undead.process.send_signal(signal.SIGSTOP)
     with client.connected(bootstrap) as admin:
         end = sum(stop for _, stop in client.log_ranges(admin, topic).values())
     wait_until("the other worker landed what the stopped one holds", lambda: landed(lake, topic_id) == end)
-    moved, joined = metric(workers[1], "chain_moves_total"), undead.log.read_text().count("assigned partitions")
+    moved, joined = (
+        metric(workers[1], "chain_moves_total"),
+        undead.log.read_text().count("assigned partitions"),
+    )
     undead.process.send_signal(signal.SIGCONT)
     wait_until(
         "the zombie found out and joined again",
         lambda: undead.log.read_text().count("assigned partitions") > joined,
     )
-    print(f"zombie: held records of its partitions, lost {metric(undead, 'chain_moves_total') - moved:.0f} put(s), joined again", flush=True)
+    print(
+        f"zombie: held records of its partitions, lost {metric(undead, 'chain_moves_total') - moved:.0f} put(s), joined again",
+        flush=True,
+    )
     return sent
 
 
@@ -149,13 +168,20 @@ def prove(lake: Path, sent: int, topic_id: str, bootstrap: str, topic: str) -> b
     for segment in snapshot.segments:
         ids += pq.read_table(lake / segment.key, columns=["request_id"]).column("request_id").to_pylist()
     twice, missing = len(ids) - len(set(ids)), sent - len(set(ids))
-    print(f"sent {sent:,}, landed {len(ids):,} records in {len(snapshot.segments)} segments and {len(snapshot.rollups)} roll-ups")
-    print(f"{missing + behind} lost, {twice} twice; coverage proof {'holds' if coverage.holds else 'FAILS'}", flush=True)
+    print(
+        f"sent {sent:,}, landed {len(ids):,} records in {len(snapshot.segments)} segments and {len(snapshot.rollups)} roll-ups"
+    )
+    print(
+        f"{missing + behind} lost, {twice} twice; coverage proof {'holds' if coverage.holds else 'FAILS'}",
+        flush=True,
+    )
     return coverage.holds and not (twice or missing or behind)
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--records", type=int, default=200_000)
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=5)
@@ -171,7 +197,16 @@ def main() -> int:
         traffic.new_topic(bootstrap, topic)
         with client.connected(bootstrap) as admin:
             topic_id = client.topic_id(admin, topic)
-        arguments = ["--lake", str(lake), "--bootstrap-servers", bootstrap, "--topic", topic, "--group", topic]
+        arguments = [
+            "--lake",
+            str(lake),
+            "--bootstrap-servers",
+            bootstrap,
+            "--topic",
+            topic,
+            "--group",
+            topic,
+        ]
         arguments += ["--session-seconds", "6", "--segment-records", "1000", "--segment-seconds", "3"]
         arguments += ["--roll-up-records", "20000", "--roll-up-seconds", "10"]
         fleet = Fleet(arguments, out)

@@ -9,10 +9,8 @@ import time
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -24,6 +22,10 @@ from pipeline.lake import Lake
 from pipeline.records.encode import encode_json
 from pipeline.records.grid import quantise
 from pipeline.spaces import EmbeddingSpace
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 DEADLINE = 90.0
 
@@ -68,7 +70,9 @@ class Worker:
         return self.process.log.read_text(errors="replace")
 
     def url(self) -> str:
-        found = wait_for("the worker's web address", lambda: re.search(r"(http://\S+?)/health", self.log()) or self.ended())
+        found = wait_for(
+            "the worker's web address", lambda: re.search(r"(http://\S+?)/health", self.log()) or self.ended()
+        )
         return str(found[1])
 
     def ended(self) -> bool:
@@ -125,7 +129,11 @@ class Stage:
         logs = next(each for each in topics.defined() if each.name == topics.LOGS)
         topics.apply(
             self.bootstrap,
-            topics=[replace(logs, name=self.topic, partitions=self.partitions, configs={**logs.configs, **configs})],
+            topics=[
+                replace(
+                    logs, name=self.topic, partitions=self.partitions, configs={**logs.configs, **configs}
+                )
+            ],
         )
 
     def send(self, values: list[bytes | None], partition: int | None = None) -> None:
@@ -183,7 +191,16 @@ class Stage:
         assert {p: end for p, (_, end) in self.ranges().items()} == self.heads()
 
     def arguments(self, *extra: str) -> list[str]:
-        common = ["--lake", str(self.lake), "--bootstrap-servers", self.bootstrap, "--topic", self.topic, "--group", self.topic]
+        common = [
+            "--lake",
+            str(self.lake),
+            "--bootstrap-servers",
+            self.bootstrap,
+            "--topic",
+            self.topic,
+            "--group",
+            self.topic,
+        ]
         return [*common, "--session-seconds", "6", *extra]
 
     def worker(self, *extra: str) -> Worker:
@@ -200,7 +217,10 @@ class Stage:
         process._out = process.log.open("ab")
         code = f"{patch}\nfrom pipeline.cli.main import run\nrun({['worker', *self.arguments(*extra)]!r})"
         process.process = subprocess.Popen(
-            [sys.executable, "-c", code], stdin=subprocess.DEVNULL, stdout=process._out, stderr=subprocess.STDOUT
+            [sys.executable, "-c", code],
+            stdin=subprocess.DEVNULL,
+            stdout=process._out,
+            stderr=subprocess.STDOUT,
         )
         self.workers.append(process)
         return Worker(process)

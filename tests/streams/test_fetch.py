@@ -45,7 +45,9 @@ class FakeFetcher:
             subscription=SimpleNamespace(assignment=states),
         )
 
-    async def fetched_records(self, partitions: Any, timeout: float = 0, max_records: int = 1) -> dict[TP, list[Any]]:
+    async def fetched_records(
+        self, partitions: Any, timeout: float = 0, max_records: int = 1
+    ) -> dict[TP, list[Any]]:
         self.asked.append((tuple(partitions), max_records))
         if self.before_take is not None:
             action, self.before_take = self.before_take, None
@@ -81,13 +83,20 @@ def test_one_batch_for_each_partition_whatever_lies_ready() -> None:
     logs = {A: Log(list(range(500))), B: Log(list(range(3)))}
     thread, consumer = thread_of(FetchSettings(), logs)
     found = run(thread._fetch(consumer, {A, B}, 1.0))
-    assert {tp: (b.first_offset, b.next_offset, len(b)) for tp, (b,) in found.items()} == {A: (0, 500, 500), B: (0, 3, 3)}
+    assert {tp: (b.first_offset, b.next_offset, len(b)) for tp, (b,) in found.items()} == {
+        A: (0, 500, 500),
+        B: (0, 3, 3),
+    }
     assert list(found[A][0].offsets) == list(range(500))
 
 
-@pytest.mark.parametrize(("records", "size", "limit"), [(100, 10, 1 << 20), (10_000, 1000, 50_000), (10_000, 200_000, 50_000)])
+@pytest.mark.parametrize(
+    ("records", "size", "limit"), [(100, 10, 1 << 20), (10_000, 1000, 50_000), (10_000, 200_000, 50_000)]
+)
 def test_a_batch_is_bounded_by_records_and_by_bytes(records: int, size: int, limit: int) -> None:
-    thread, consumer = thread_of(FetchSettings(records=records, bytes=limit), {A: Log(list(range(3000)), size)})
+    thread, consumer = thread_of(
+        FetchSettings(records=records, bytes=limit), {A: Log(list(range(3000)), size)}
+    )
     batch = run(thread._fetch(consumer, {A}, 1.0))[A][0]
     assert len(batch) <= records
     # The first piece is taken before sizes are known; from then on no more than the bound and one record.
@@ -167,7 +176,8 @@ def test_a_failed_fetch_leaves_no_hole_that_looks_like_a_gap() -> None:
 
     async def failing(partitions: Any, timeout: float = 0, max_records: int = 1) -> Any:
         if len(consumer._fetcher.asked) == 1:
-            raise RuntimeError("corrupt batch")
+            msg = "corrupt batch"
+            raise RuntimeError(msg)
         return await original(partitions, timeout, max_records)
 
     consumer._fetcher.fetched_records = failing
@@ -192,7 +202,9 @@ def test_nothing_is_fetched_while_the_flow_is_stopped_or_partitions_move() -> No
 def test_what_is_committed_is_the_ledgers_head_and_acks_change_nothing() -> None:
     consumer = ChainConsumer.__new__(ChainConsumer)
     heads = {A: 40, B: None}
-    consumer.transport = SimpleNamespace(ledger=SimpleNamespace(head=heads.get, committable=lambda: list(heads)))
+    consumer.transport = SimpleNamespace(
+        ledger=SimpleNamespace(head=heads.get, committable=lambda: list(heads))
+    )
     consumer._unacked_messages = set()
     consumer._waiting_for_ack = None
     consumer._committed_offset = {A: None, B: None}

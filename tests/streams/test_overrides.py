@@ -44,7 +44,9 @@ def test_each_overridden_name_exists_with_the_same_parameters(ours: type, name: 
     before = list(inspect.signature(getattr(theirs, name)).parameters)
     after = list(inspect.signature(getattr(ours, name)).parameters)
     assert after == before
-    assert inspect.iscoroutinefunction(getattr(theirs, name)) == inspect.iscoroutinefunction(getattr(ours, name))
+    assert inspect.iscoroutinefunction(getattr(theirs, name)) == inspect.iscoroutinefunction(
+        getattr(ours, name)
+    )
 
 
 def test_nothing_else_is_overridden_unseen() -> None:
@@ -72,11 +74,17 @@ def test_nobody_else_seeks_to_what_is_committed() -> None:
         for line in path.read_text().splitlines()
         if "seek_to_committed(" in line and "def " not in line
     }
-    assert callers == {"transport/consumer.py", "transport/drivers/aiokafka.py"} or callers == {"transport/consumer.py"}
+    assert callers == {"transport/consumer.py", "transport/drivers/aiokafka.py"} or callers == {
+        "transport/consumer.py"
+    }
 
 
 def test_the_internals_of_aiokafka_that_are_read() -> None:
-    assert list(inspect.signature(Fetcher.fetched_records).parameters)[1:] == ["partitions", "timeout", "max_records"]
+    assert list(inspect.signature(Fetcher.fetched_records).parameters)[1:] == [
+        "partitions",
+        "timeout",
+        "max_records",
+    ]
     assert hasattr(SubscriptionState, "fetch_context")
     assert isinstance(SubscriptionState.reassignment_in_progress, property)
     assert "state_value" in vars(Assignment)

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -33,6 +31,10 @@ from streams.dead_letter import DeadLetters
 from streams.deployment import Deployment
 from streams.partition import PartitionWorker, new_lander
 from streams.services import Services
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
 
 TOPIC = "logs"
 PLACE = TP(TOPIC, 0)
@@ -82,7 +84,14 @@ class Bench:
         lander = new_lander(self.services, PLACE, FACTS)
         lander.check(0, FACTS.topic_id)
         self.worker = PartitionWorker(
-            self.services, PLACE, FACTS, lander, self.epoch, looks=None, fail=self.errors.append, moved_on=lambda: None
+            self.services,
+            PLACE,
+            FACTS,
+            lander,
+            self.epoch,
+            looks=None,
+            fail=self.errors.append,
+            moved_on=lambda: None,
         )
         self.worker.start()
 
@@ -101,7 +110,9 @@ class Bench:
         offsets = np.arange(first, after, dtype=np.int64)
         times = np.full(len(offsets), int(NOW.timestamp() * 1000), np.int64)
         values = self.values[first:after]
-        whole = FetchedBatch(TOPIC, 0, epoch or self.epoch, first, after, offsets, times, values, sum(map(len, values)), 100)
+        whole = FetchedBatch(
+            TOPIC, 0, epoch or self.epoch, first, after, offsets, times, values, sum(map(len, values)), 100
+        )
         return replace(whole, **changes)
 
     async def until(self, happened: Callable[[], Any]) -> None:
@@ -147,7 +158,9 @@ def values() -> list[bytes]:
         {
             "request_id": [f"r{i}" for i in range(120)],
             "account_id": [f"a{i % 5}" for i in range(120)],
-            "event_time": pa.array([datetime(2026, 1, 5) + timedelta(minutes=i) for i in range(120)], pa.timestamp("us")),
+            "event_time": pa.array(
+                [datetime(2026, 1, 5) + timedelta(minutes=i) for i in range(120)], pa.timestamp("us")
+            ),
             "embedding": pa.array([row.tobytes() for row in q], pa.binary(384)),
         }
     )
@@ -155,7 +168,7 @@ def values() -> list[bytes]:
 
 
 @pytest.fixture
-def play(tmp_path: Path, values: list[bytes]) -> Iterator[Callable[..., None]]:
+def play(tmp_path: Path, values: list[bytes]) -> Callable[..., None]:
     """Run a scene on the event loop."""
 
     def run(scene: Callable[[Bench], Any], **settings: Any) -> None:
@@ -168,7 +181,7 @@ def play(tmp_path: Path, values: list[bytes]) -> Iterator[Callable[..., None]]:
 
         asyncio.run(whole())
 
-    yield run
+    return run
 
 
 def test_batches_become_segments_and_the_head_moves_only_then(play: Any) -> None:
@@ -324,7 +337,9 @@ def test_a_full_disk_is_waited_out_and_told(play: Any, monkeypatch: pytest.Monke
     play(scene)
 
 
-def test_slow_landing_stops_the_fetching_of_this_partition(play: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_slow_landing_stops_the_fetching_of_this_partition(
+    play: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from pipeline.landing import PartitionLander
 
     go_on = threading.Event()

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import signal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
 import pytest
 
 from pipeline.kafka import client
 from pipeline.lake import Lake
 from pipeline.records.encode import encode_arrow, encode_json
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 Stage = Any  # the fixture of conftest.py
 
@@ -61,7 +63,10 @@ def test_two_workers_share_and_a_killed_one_is_replaced(stage: Stage) -> None:
     stage.wait_until_landed(500)
     second = stage.worker("--segment-records", "150", "--segment-seconds", "1")
     stage.send_records(1_000, seed=2)
-    stage.wait_for("one partition each", lambda: first.metric("assigned_partitions") == second.metric("assigned_partitions") == 1)
+    stage.wait_for(
+        "one partition each",
+        lambda: first.metric("assigned_partitions") == second.metric("assigned_partitions") == 1,
+    )
     stage.wait_until_landed(2_000)
     first.process.process.kill()
     first.process.process.wait()
@@ -83,7 +88,11 @@ def test_sigterm_lands_what_is_held_and_rolls_it_up(stage: Stage) -> None:
     stage.wait_for("held records", lambda: worker.metric("held_records") == 500)
     assert stage.landed() == 0
     facts = worker.health()["partitions"]
-    assert sum(each["lag"] for each in facts.values()) == 500 == sum(each["held_records"] for each in facts.values())
+    assert (
+        sum(each["lag"] for each in facts.values())
+        == 500
+        == sum(each["held_records"] for each in facts.values())
+    )
     status, page = worker.get("metrics")
     assert status == 200
     assert "# TYPE distillwatch_records_total counter" in page
@@ -169,7 +178,9 @@ def test_transaction_markers_and_aborted_records_are_gaps_and_no_loss(stage: Sta
     from kafka import KafkaProducer
 
     values = list(encode_json(stage.records(90)))
-    producer = KafkaProducer(bootstrap_servers=stage.bootstrap, transactional_id=stage.topic, enable_idempotence=True)
+    producer = KafkaProducer(
+        bootstrap_servers=stage.bootstrap, transactional_id=stage.topic, enable_idempotence=True
+    )
     producer.init_transactions()
     for part in range(3):
         producer.begin_transaction()
@@ -222,7 +233,10 @@ def test_rejected_records_are_in_the_topic_and_in_the_segment(stage: Stage) -> N
         (first, stop) = client.log_ranges(admin, name)[0]
     letters = [r for batch in client.read_range(stage.bootstrap, name, 0, first, stop) for r in batch]
     said: list[dict[str, Any]] = [json.loads(r.value) for r in letters]
-    assert [(each["partition"], each["offset"], each["reason"]) for each in said] == [(1, 0, "not_json"), (1, 21, "null_value")]
+    assert [(each["partition"], each["offset"], each["reason"]) for each in said] == [
+        (1, 0, "not_json"),
+        (1, 21, "null_value"),
+    ]
     assert letters[0].key.decode() == f"{stage.topic_id()}/1/0/0"
     snapshot = Lake.open(stage.lake).snapshot()
     assert sum(s.rejected for s in snapshot.segments) == 2
