@@ -44,6 +44,18 @@ if TYPE_CHECKING:
 TRAINING, CALIBRATION, JUDGING = 0, 1, 2
 PENALTY = 1.5
 NULL_QUANTILES = 4001
+# What the public reports and the measurements say which way it points; such a curve only rises (1) or falls (-1).
+# The others may bend: an artefact of the simulated habits is then seen in the curve.
+DIRECTIONS = {
+    "topic_entropy": 1,
+    "topic_coverage": 1,
+    "prompt_repeat_rate": -1,
+    "slots_per_template": 1,
+    "reasoning_share": 1,
+    "multiple_choices_share": 1,
+    "output_tokens": 1,
+    "hour_entropy": 1,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +104,19 @@ def fit_curves(worlds: Sequence[WorldSignals], penalty: float = PENALTY) -> dict
     """Curves of all signals from labelled worlds."""
     ranks = np.concatenate([own_ranks(world) for world in worlds])
     attack = np.concatenate([world.attacking(world.whole) for world in worlds])
-    design = np.concatenate([hats(ranks[:, j]) for j in range(ranks.shape[1])], axis=1)
     weight = np.where(attack, 0.5 / attack.mean(), 0.5 / (1 - attack.mean()))
     size, signals = len(KNOTS), ranks.shape[1]
+    # A curve is its first value and the steps from knot to knot: a direction is then a bound on the steps.
+    steps = np.tril(np.ones((size, size)))
+    design = np.concatenate([hats(ranks[:, j]) @ steps for j in range(signals)], axis=1)
     # Wiggle costs, and so does height: a signal that says nothing is flat at zero.
     bend = np.diff(np.eye(size), 2, axis=0)
-    cost = np.kron(np.eye(signals), penalty * (bend.T @ bend) + 0.25 * penalty * np.eye(size))
+    price = steps.T @ (penalty * (bend.T @ bend) + 0.25 * penalty * np.eye(size)) @ steps
+    cost = np.kron(np.eye(signals), price)
+    bounds: list[tuple[float | None, float | None]] = [(None, None)]
+    for name in SIGNALS:
+        step = {1: (0.0, None), -1: (None, 0.0), 0: (None, None)}[DIRECTIONS.get(name, 0)]
+        bounds += [(None, None), *[step] * (size - 1)]
 
     def loss(b: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         z = design @ b[1:] + b[0]
@@ -105,13 +124,13 @@ def fit_curves(worlds: Sequence[WorldSignals], penalty: float = PENALTY) -> dict
         value = float((weight * (np.logaddexp(0, z) - attack * z)).sum() + b[1:] @ cost @ b[1:])
         return value, np.concatenate([[slope.sum()], design.T @ slope + 2 * cost @ b[1:]])
 
-    found = minimize(
-        loss, np.zeros(1 + size * signals), jac=True, method="L-BFGS-B", options={"maxiter": 600}
-    ).x
+    options = {"maxiter": 3000, "maxfun": 6000}
+    start = np.zeros(1 + size * signals)
+    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options).x
     grid = np.linspace(0, 1, 401)
     curves = {}
     for j, name in enumerate(SIGNALS):
-        curve = found[1 + j * size : 1 + (j + 1) * size]
+        curve = steps @ found[1 + j * size : 1 + (j + 1) * size]
         curves[name] = np.round(curve - np.interp(grid, KNOTS, curve).mean(), 4)
     return curves
 

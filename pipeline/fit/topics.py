@@ -146,7 +146,7 @@ def fit_source(corpus: Corpus, seed: int) -> Topics:
         remainders.append(np.sqrt((left**2).mean() * vectors.shape[1] / (vectors.shape[1] - BASIS)))
         # Where nearly identical texts have a mean that rounds to one of them, it is shortened: no row is kept.
         if (np.rint(centre) == members).all(axis=1).any():
-            centre = centre * (1 - 1 / len(members))
+            centre = centre * 0.97
         centroids.append(centre)
         logs = np.log(np.maximum(corpus.tokens[assigned == c], 1))
         tokens.append((logs.mean(), max(float(logs.std()), 0.05)))

@@ -420,8 +420,8 @@ BENIGN: dict[str, AccountKind] = {
 
 ATTACKS: dict[str, AccountKind] = {
     # The first two are as plain as the public reports describe them; the third has habits as others have.
-    "harvest": AccountKind(0.15, (1000, 0.5), ("plain_harvest",)),
-    "reasoning_harvest": AccountKind(0.12, (1000, 0.5), ("plain_reasoning_harvest",)),
+    "harvest": AccountKind(0.15, (1000, 0.35), ("plain_harvest",)),
+    "reasoning_harvest": AccountKind(0.12, (1000, 0.35), ("plain_reasoning_harvest",)),
     "careful_harvest": AccountKind(
         0.15, (600, 0.8), ("harvest", "harvest", "chat_like_harvest", "reasoning_harvest")
     ),
