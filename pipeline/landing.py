@@ -475,10 +475,10 @@ class PartitionLander:
                 created_at=str(iso(self._clock.now())),
             )
             writer.close_light(rollup.to_document())
+            store.put_file(writer.heavy, heavy)
         except BaseException:
             writer.abort()
             raise
-        store.put_file(writer.heavy, heavy)
         won = store.put_file(writer.light, rollup.key)
         if not won:
             there = read_rollup(store, self.chain, first)

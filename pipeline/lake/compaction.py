@@ -342,9 +342,8 @@ class _DateWriter:
     def abort(self) -> None:
         """Give up."""
         self._profiles.abort()
-        for kind, writer in self._writers.items():
+        for writer in self._writers.values():
             writer.abort()
-            self._paths[kind].unlink(missing_ok=True)
 
     def publish(self) -> list[RunFile]:
         """Put the files that have rows, then the note that the date is complete."""

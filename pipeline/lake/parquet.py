@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
@@ -67,6 +68,7 @@ class LakeFileWriter:
         self._row_group = row_group
         self._waiting: list[pa.Table] = []
         self._waiting_rows = 0
+        self._path = path
         names = self.schema.names
         self._writer = pq.ParquetWriter(
             path,
@@ -95,8 +97,10 @@ class LakeFileWriter:
         self._writer.close()
 
     def abort(self) -> None:
-        """Give up; the temporary file is litter."""
-        self._writer.close()
+        """Give up and remove the file."""
+        with suppress(OSError, pa.ArrowException):
+            self._writer.close()  # writes a footer, which the full disk that brought us here may refuse
+        self._path.unlink(missing_ok=True)
 
     def __enter__(self) -> Self:
         return self

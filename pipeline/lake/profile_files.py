@@ -82,9 +82,8 @@ class ProfileFilesWriter:
 
     def abort(self) -> None:
         """Give up both files."""
-        for writer, path in ((self._light_writer, self.light), (self._heavy_writer, self.heavy)):
-            writer.abort()
-            path.unlink(missing_ok=True)
+        self._light_writer.abort()
+        self._heavy_writer.abort()
 
     def profiles_digest(self) -> str:
         """`Profiles.digest` of everything written."""

@@ -107,24 +107,34 @@ class LocalStore:
     def put_file(self, temporary: Path, key: str) -> bool:
         """Publish a written temporary file under ``key`` unless that name is taken."""
         final = self._root / key
-        self._sync_file(temporary)
-        self._make_folder(final.parent)
         try:
-            self._link(temporary, final)
-        except FileExistsError:
-            won = False
-        else:
-            won = True
-        # Also after a lost race: the winner may have died between its link and its sync, and the
-        # caller will build on that name being taken.
-        self._sync_folder(final.parent)
+            self._sync_file(temporary)
+            self._make_folder(final.parent)
+            try:
+                self._link(temporary, final)
+            except FileExistsError:
+                won = False
+            else:
+                won = True
+            # Also after a lost race: the winner may have died between its link and its sync, and the
+            # caller will build on that name being taken.
+            self._sync_folder(final.parent)
+        except OSError:
+            # A full disk is refused over and over again: do not fill it further with what is written anew.
+            with suppress(OSError):
+                temporary.unlink()
+            raise
         self._unlink(temporary)
         return won
 
     def put_bytes(self, data: bytes, key: str) -> bool:
         """As `put_file`, for a small file."""
         temporary = self.temporary()
-        temporary.write_bytes(data)
+        try:
+            temporary.write_bytes(data)
+        except OSError:
+            temporary.unlink(missing_ok=True)
+            raise
         return self.put_file(temporary, key)
 
     def read_bytes(self, key: str) -> bytes | None:

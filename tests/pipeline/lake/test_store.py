@@ -129,3 +129,19 @@ def test_a_folder_that_holds_something_stays(tmp_path):
     store.delete("runs/x/file")
     store.remove_folder("runs/x")
     assert not store.exists("runs/x")
+
+
+@pytest.mark.parametrize("step", ["_sync_file", "_link", "_sync_folder"])
+def test_a_refusing_disk_is_not_filled_with_litter(tmp_path, step):
+    store = LocalStore(tmp_path)
+
+    def refuse(*_):
+        msg = "No space left on device"
+        raise OSError(msg)
+
+    store.put_bytes(b"", "a/first")
+    setattr(store, step, refuse)
+    for _ in range(3):
+        with pytest.raises(OSError, match="No space"):
+            store.put_bytes(b"content", "a/b")
+    assert store.names("tmp") == []
