@@ -4,7 +4,7 @@ Score of an account: ``sum over signals of c_s(u_s)``, where ``u_s`` is the mid-
 population and ``c_s`` a piecewise linear curve, in nats of log-odds, whose mean over uniform ranks is 0. A signal
 without a value adds nothing. The curves are fitted by ``python -m pipeline.fit.reference`` on simulated worlds and
 ship as ``pipeline/data/scorecard.json``, where a curve can be read: at which ranks a signal speaks for an attack.
-Ranks, not values, because they carry over to other populations (AUC .77 raw, .99 as ranks, `docs`).
+Ranks, not values, because they carry over to other populations.
 
 p-value, judged by the shipped reference: the share of benign simulated accounts with such a score or a higher one,
 beyond their 98 % quantile by a generalised Pareto tail. Judged by a lake's own population: the geometric mean of that

@@ -239,7 +239,12 @@ def report(console: Console, detector: RobustDetector, worlds: Sequence[WorldSig
 
 
 @click.command()
-@click.option("--worlds", default=8, show_default=True, help="Worlds for calibration, and for judging; three times as many train.")
+@click.option(
+    "--worlds",
+    default=8,
+    show_default=True,
+    help="Worlds for calibration, and for judging; three times as many train.",
+)
 @click.option("--first-seed", default=50_000, show_default=True)
 @click.option("--fdr", default=0.05, show_default=True)
 @click.option("--save/--no-save", default=True, help="Write the shipped files.")

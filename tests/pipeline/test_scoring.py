@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -17,22 +17,28 @@ from pipeline.alerts import Alert, alert_table, find_alert, live_alerts, rederiv
 from pipeline.assembly import engine_for, open_or_create_lake
 from pipeline.clock import ManualClock
 from pipeline.clusters import AccountTies, find_clusters
-from pipeline.engine import Engine
 from pipeline.errors import LakeError, UsageError
 from pipeline.ingest import ingest_file
-from pipeline.lake import Lake
 from pipeline.lake.reader import read_profiles, read_records
 from pipeline.landing import LandingSettings
 from pipeline.live import LakeSource, LiveScorer, LookSchedule
 from pipeline.records.decode import RecordDecoder
 from pipeline.scoring import Scoring, judge_lake, publish, score_lake
-from pipeline.simulate.labels import Label
 from pipeline.simulate.records import Traffic
 from pipeline.simulate.world import WorldSettings, build_world
 from pipeline.tables import TABLES, empty_table, table_schema
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pipeline.engine import Engine
+    from pipeline.lake import Lake
+    from pipeline.simulate.labels import Label
+
 START = datetime(2026, 1, 12, tzinfo=UTC)
-SETTINGS = WorldSettings(records=30_000, accounts=250, seed=77, attack_share=0.06, days=4, plain_harvests=True)
+SETTINGS = WorldSettings(
+    records=30_000, accounts=250, seed=77, attack_share=0.06, days=4, plain_harvests=True
+)
 
 
 def make_lake(folder: Path, records: pa.Table) -> tuple[Lake, Engine]:

@@ -6,7 +6,6 @@ import json
 from typing import TYPE_CHECKING
 
 import pyarrow.parquet as pq
-import pytest
 
 from pipeline.cli.main import run
 from pipeline.simulate.labels import read_labels
@@ -14,12 +13,29 @@ from pipeline.simulate.labels import read_labels
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import pytest
+
 
 def simulate(path: Path, *more: str) -> int:
-    return run(["simulate", "--records", "6000", "--accounts", "60", "--end", "2026-01-12", "--out", str(path), *more])
+    return run(
+        [
+            "simulate",
+            "--records",
+            "6000",
+            "--accounts",
+            "60",
+            "--end",
+            "2026-01-12",
+            "--out",
+            str(path),
+            *more,
+        ]
+    )
 
 
-def test_simulate_writes_records_and_labels_and_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_simulate_writes_records_and_labels_and_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = tmp_path / "log.parquet"
     assert simulate(path) == 0
     said = json.loads(capsys.readouterr().out)

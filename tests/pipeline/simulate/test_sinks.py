@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -17,6 +17,9 @@ from pipeline.simulate.records import Traffic
 from pipeline.simulate.sinks import FileSink, KafkaSink, Pacer
 from pipeline.simulate.world import WorldSettings, build_world
 from pipeline.spaces import EmbeddingSpace
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 END = datetime(2026, 1, 12, tzinfo=UTC)
 
