@@ -124,9 +124,10 @@ def fit_curves(worlds: Sequence[WorldSignals], penalty: float = PENALTY) -> dict
         value = float((weight * (np.logaddexp(0, z) - attack * z)).sum() + b[1:] @ cost @ b[1:])
         return value, np.concatenate([[slope.sum()], design.T @ slope + 2 * cost @ b[1:]])
 
-    options = {"maxiter": 3000, "maxfun": 6000}
     start = np.zeros(1 + size * signals)
-    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options).x
+    found = minimize(
+        loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 3000, "maxfun": 6000}
+    ).x
     grid = np.linspace(0, 1, 401)
     curves = {}
     for j, name in enumerate(SIGNALS):
