@@ -200,7 +200,7 @@ class PartitionLander:
             msg = (
                 f"{self._name}: offsets {self._next} to {log_start - 1} are gone from Kafka and were never landed "
                 f"(log start {log_start}, chain head {self._head}). Raise the topic's retention; to go on without "
-                f"them, declare the loss with pipeline.lake.losses.declare_lost, which `verify` will report"
+                f"them, declare the loss with `distillwatch declare-lost --next-offset {log_start}`, which `verify` will report"
             )
             raise LostRecords(msg)
 

@@ -30,6 +30,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "digest": ("digest", "One digest of all profiles, however they were landed."),
     "sql": ("sql", "Ask a lake questions in SQL, or run a playbook."),
     "topics": ("topics", "Create and compare Kafka's topics."),
+    "declare-lost": ("declare_lost", "Go on after Kafka deleted what was not landed; recorded for ever."),
 }
 
 # What commands from entry points say about themselves, for the same reason.
