@@ -37,6 +37,9 @@ class FetchedBatch:
         Sum of the values' lengths.
     highwater
         End of the partition's log when this was fetched, -1 when the broker did not say.
+    jumped
+        Kafka's client moved its position by itself, as it does when the log no longer reaches back to it. Such a
+        batch is empty; the partition has to be looked at and sought.
     """
 
     topic: str
@@ -49,6 +52,7 @@ class FetchedBatch:
     values: Sequence[bytes | None]
     bytes: int
     highwater: int
+    jumped: bool = False
 
     def __len__(self) -> int:
         return len(self.values)
@@ -60,8 +64,3 @@ class FetchedBatch:
         That is how a log whose beginning was deleted looks, too: the caller compares with the log start.
         """
         return self.first_offset < (int(self.offsets[0]) if len(self.values) else self.next_offset)
-
-    @property
-    def went_back(self) -> bool:
-        """Whether the consumer's position fell behind where it was: the log is not the one it was."""
-        return self.next_offset < self.first_offset

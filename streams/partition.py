@@ -176,9 +176,10 @@ class PartitionWorker:
             services.metrics.add(m.LATE_FETCHES, 1, *self._labels)
             return
         held_to = self.lander.next_offset
-        if batch.first_offset != held_to or batch.went_back or batch.skips_first:
+        joins = batch.first_offset == held_to and not batch.jumped
+        if not joins or batch.skips_first:
             await self._look_for_losses()
-        if batch.first_offset != held_to or batch.went_back:
+        if not joins:
             await self._resync(
                 f"fetched from offset {batch.first_offset} to {batch.next_offset}, held up to {held_to}"
             )

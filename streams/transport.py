@@ -151,22 +151,17 @@ class FetchThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
             order = sorted(tp for tp in wanted if tp in self.ends)
             self._turn = (self._turn + 1) % max(1, len(order))
             order = order[self._turn :] + order[: self._turn]
-            found = await self._take_all(consumer, order, {})
+            found = await self._take_all(consumer, order)
             if not found and order:
-                drained = await consumer._fetcher.fetched_records(
-                    order, timeout=timeout, max_records=FIRST_PIECE
-                )
-                # Whatever was drained has moved the position: it is handed on even if the flow stopped since.
-                found = await self._take_all(consumer, order, drained)
+                await _wait_for_data(consumer._fetcher, timeout)
+                found = await self._take_all(consumer, order)
             return {tp: [batch] for tp, batch in found.items()}
 
-    async def _take_all(
-        self, consumer: aiokafka.AIOKafkaConsumer, order: list[TP], drained: Mapping[TP, list[Any]]
-    ) -> dict[TP, FetchedBatch]:
+    async def _take_all(self, consumer: aiokafka.AIOKafkaConsumer, order: list[TP]) -> dict[TP, FetchedBatch]:
         found = {}
         for tp in order:
             try:
-                batch = await self._take(consumer, tp, list(drained.get(tp, ())))
+                batch = await self._take(consumer, tp)
             except BaseException:
                 # Records may have been taken and not handed on. Without an end, nothing of this partition is
                 # handed out until it is sought again: a hole must not look like a transaction's gap.
@@ -176,16 +171,24 @@ class FetchThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
                 found[tp] = batch
         return found
 
-    async def _take(
-        self, consumer: aiokafka.AIOKafkaConsumer, tp: TP, records: list[Any]
-    ) -> FetchedBatch | None:
+    async def _take(self, consumer: aiokafka.AIOKafkaConsumer, tp: TP) -> FetchedBatch | None:
         """Everything that lies ready for one partition, up to the bounds of a batch."""
         fetch: FetchSettings = self.transport.fetch
         fetcher = consumer._fetcher
-        epoch = self.epochs.get(tp)
-        size = _size(records)
+        state = self._state(fetcher, tp)
+        epoch, first = self.epochs.get(tp), self.ends.get(tp)
+        if state is None or epoch is None or first is None:
+            return None
+        records: list[Any] = []
+        after, size, jumped = first, 0, False
         while len(records) < fetch.records and size < fetch.bytes:
-            if fetcher._subscriptions.reassignment_in_progress:
+            # From here to the end of this turn nobody else runs in this thread, so the position is moved by what
+            # we take and by nothing else. If it was moved before, Kafka's client did so: to the log's start,
+            # because what we were to read next is no longer there.
+            if fetcher._subscriptions.reassignment_in_progress or not state.has_valid_position:
+                break
+            jumped = state.position != after
+            if jumped:
                 break
             piece = FIRST_PIECE
             if records:
@@ -193,19 +196,14 @@ class FetchThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
                 piece = max(1, min(LARGEST_PIECE, (fetch.bytes - size) * len(records) // (size + 1)))
             piece = min(piece, fetch.records - len(records))
             more = (await fetcher.fetched_records([tp], timeout=0, max_records=piece)).get(tp)
-            if self.epochs.get(tp) != epoch:
-                # Sought while we waited: what came before belongs to the past.
-                epoch, records, size = self.epochs.get(tp), [], 0
+            if self.epochs.get(tp) != epoch or tp not in self.ends:
+                return None  # sought or revoked meanwhile: what was taken belongs to the past
+            after = state.position
             if not more:
                 break
             records.extend(more)
             size += _size(more)
-        assignment = fetcher._subscriptions.subscription.assignment
-        state = assignment.state_value(tp) if assignment is not None else None
-        if state is None or not state.has_valid_position or tp not in self.ends or epoch is None:
-            return None
-        first, after = self.ends[tp], state.position
-        if not records and after == first:
+        if not records and after == first and not jumped:
             return None
         self.ends[tp] = after
         return FetchedBatch(
@@ -219,7 +217,13 @@ class FetchThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
             values=[r.value for r in records],
             bytes=size,
             highwater=-1 if state.highwater is None else state.highwater,
+            jumped=jumped and not records,
         )
+
+    @staticmethod
+    def _state(fetcher: Any, tp: TP) -> Any:
+        assignment = fetcher._subscriptions.subscription.assignment
+        return assignment.state_value(tp) if assignment is not None else None
 
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
         # Faust crashes the app when this fails. Nothing depends on it here: say so and go on.
@@ -238,6 +242,16 @@ class FetchThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
 
     def verify_event_path(self, now: float, tp: TP) -> None:
         """Faust's guesses at a stuck stream take our back-pressure for one; `/health` knows better."""
+
+
+async def _wait_for_data(fetcher: Any, timeout: float) -> None:
+    """Return when something was fetched, at the latest after ``timeout`` seconds; takes nothing."""
+    waiter = fetcher._create_fetch_waiter()
+    done, _ = await asyncio.wait([waiter], timeout=timeout)
+    if done:
+        waiter.result()  # tells of lost authorisation
+    else:
+        waiter.cancel()
 
 
 def _size(records: list[Any]) -> int:

@@ -45,6 +45,9 @@ class FakeFetcher:
             subscription=SimpleNamespace(assignment=states),
         )
 
+    def _create_fetch_waiter(self) -> Any:
+        return asyncio.get_running_loop().create_future()
+
     async def fetched_records(
         self, partitions: Any, timeout: float = 0, max_records: int = 1
     ) -> dict[TP, list[Any]]:
@@ -148,25 +151,35 @@ def test_a_seek_in_the_middle_of_a_fetch_drops_what_was_taken_before() -> None:
     log = Log(list(range(1000)))
     thread, consumer = thread_of(FetchSettings(records=200), {A: log})
 
-    def seek() -> None:
-        log.state.position = thread.ends[A] = 5
-        thread.epochs[A] = 2
-
     async def fetch() -> Any:
         original = consumer._fetcher.fetched_records
 
         async def second_time_sought(partitions: Any, timeout: float = 0, max_records: int = 1) -> Any:
             if len(consumer._fetcher.asked) == 1:
-                seek()
+                log.state.position = thread.ends[A] = 5
+                thread.epochs[A] = 2
             return await original(partitions, timeout, max_records)
 
         consumer._fetcher.fetched_records = second_time_sought
-        return await thread._fetch(consumer, {A}, 1.0)
+        first = await thread._fetch(consumer, {A}, 0.0)
+        # Taking after the seek went on from its target; that is handed over by no batch, and must not look joined.
+        return first, await thread._fetch(consumer, {A}, 0.0)
 
-    batch = run(fetch())[A][0]
-    assert batch.epoch == 2
-    assert batch.first_offset == 5 == batch.offsets[0]
-    assert list(batch.offsets) == list(range(5, batch.next_offset))
+    first, second = run(fetch())
+    taken = [*first.get(A, ()), *second.get(A, ())]
+    assert all(batch.epoch == 2 for batch in taken)
+    assert not [batch for batch in taken if len(batch) and batch.first_offset != batch.offsets[0]]
+
+
+def test_a_position_that_moved_by_itself_is_a_jump_and_no_gap() -> None:
+    log = Log(list(range(1000)))
+    thread, consumer = thread_of(FetchSettings(records=64), {A: log})
+    run(thread._fetch(consumer, {A}, 0.0))
+    log.state.position = 500  # the client's reset to the log's start
+    batch = run(thread._fetch(consumer, {A}, 0.0))[A][0]
+    assert (batch.jumped, batch.first_offset, len(batch)) == (True, 64, 0)
+    # And it stays so until somebody seeks.
+    assert run(thread._fetch(consumer, {A}, 0.0))[A][0].jumped
 
 
 def test_a_failed_fetch_leaves_no_hole_that_looks_like_a_gap() -> None:

@@ -85,6 +85,7 @@ def test_the_internals_of_aiokafka_that_are_read() -> None:
         "timeout",
         "max_records",
     ]
+    assert "_create_fetch_waiter" in inspect.getsource(Fetcher.fetched_records)
     assert hasattr(SubscriptionState, "fetch_context")
     assert isinstance(SubscriptionState.reassignment_in_progress, property)
     assert "state_value" in vars(Assignment)

@@ -263,7 +263,7 @@ def test_a_log_that_begins_after_the_head_stops_the_worker_with_what_is_lost(pla
         await bench.feed(0, 10)
         bench.broker.now = replace(FACTS, starts={0: 50})
         # The consumer was silently reset to the log's start: its position jumped.
-        bench.worker.offer(bench.batch(50, 60, first_offset=10))
+        bench.worker.offer(bench.batch(10, 10, jumped=True))
         await bench.until(lambda: bench.errors)
         assert isinstance(bench.errors[0], LostRecords)
         assert "10" in str(bench.errors[0])
