@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from pipeline.errors import ChainMoved, ForeignTopic, LakeError, LostRecords
 from pipeline.lake.documents import file_digest
 from pipeline.lake.paths import Chain
-from pipeline.lake.profile_files import ProfileFilesWriter
+from pipeline.lake.profile_files import MIN_RECORDS, ProfileFilesWriter
 from pipeline.lake.rollups import Rollup, read_rollup
 from pipeline.lake.rowgroups import merge_by_account
 from pipeline.lake.segments import (
@@ -504,7 +504,7 @@ class PartitionLander:
         try:
             for block in merge_by_account(paths, ENGINE_COLUMNS, rows=_BLOCK_RECORDS):
                 ordered = block.sort_by("account_id")
-                for profiles in self._engine.profile_blocks(ordered):
+                for profiles in self._engine.profile_blocks(ordered, heavy_from=MIN_RECORDS):
                     writer.write(profiles)
         except LakeError as error:
             tail = self._lake.tail(self.chain)

@@ -24,7 +24,7 @@ from pipeline.lake.manifest import Manifest, RunFile, Span
 from pipeline.lake.ordering import position_pairs, positions_digest, sort_positions, sort_records
 from pipeline.lake.parquet import RECORDS_ROW_GROUP, LakeFileWriter
 from pipeline.lake.paths import run_folder
-from pipeline.lake.profile_files import ProfileFilesWriter
+from pipeline.lake.profile_files import MIN_RECORDS, ProfileFilesWriter
 from pipeline.lake.rowgroups import gone, merge_by_account
 from pipeline.lake.segments import code_fingerprint
 from pipeline.records.schema import KIND_RECORD, segment_schema
@@ -332,7 +332,7 @@ class _DateWriter:
     def write_records(self, ordered: pa.Table) -> None:
         """Append records, ascending by account from call to call."""
         self._writers["records"].write(ordered)
-        for profiles in self._engine.profile_blocks(ordered):
+        for profiles in self._engine.profile_blocks(ordered, heavy_from=MIN_RECORDS):
             self._profiles.write(profiles)
 
     def write_others(self, table: pa.Table) -> None:

@@ -33,7 +33,7 @@ class ProfileFilesWriter:
         self.heavy = store.temporary()
         self.windows = 0
         self.heavy_rows = 0
-        self._digester = Digester()
+        self._digester = Digester(heavy_from=MIN_RECORDS)
         nothing = Profiles.empty(parameters)
         heavy = nothing.to_profiles_table(min_records=MIN_RECORDS)
         self._widths = _widths(heavy)
