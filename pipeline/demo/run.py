@@ -7,6 +7,7 @@ import sys
 import tempfile
 from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ from pipeline.verification import verify
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
     from pipeline.cli.progress import Steps
     from pipeline.clock import Clock
@@ -141,6 +143,7 @@ def _traffic(
     ]
     command += ["--topic", TOPIC, "--records", str(settings.records), "--accounts", str(settings.accounts)]
     command += ["--seed", str(settings.seed), "--labels", str(labels), "--plain-harvests"]
+    command += ["--end", _last_monday(clock).strftime("%Y-%m-%d")]
     pause = threading.Event()
     with errors.open("wb") as log:
         simulate = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
@@ -176,6 +179,13 @@ def _traffic(
         f"Traffic      {settings.records:,} requests of {settings.accounts} accounts over 7 days, sent as single JSON messages; "
         f"landed by a Faust worker in {segments} segments, {seconds:.1f} s"
     )
+
+
+def _last_monday(clock: Clock) -> datetime:
+    """Habits follow the hour and the day of the week: a period that ends there gives a seed the same accounts at any time."""
+    now = clock.now()
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    return midnight - timedelta(days=midnight.weekday())
 
 
 def _queue(scoring: Scoring) -> Queue:

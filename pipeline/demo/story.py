@@ -25,6 +25,7 @@ HARVESTS = ("harvest", "reasoning_harvest")
 WHAT = {
     "harvest": "one account walks through a corpus and keeps the answers",
     "reasoning_harvest": "one account asks for the reasoning behind finished answers",
+    "careful_harvest": "a harvest that imitates ordinary use",
     "diluted": "a harvest hidden in ordinary requests of the same account",
     "hydra": "a harvest spread thinly over many accounts of one operator",
     "slow_drip": "a few requests a day, for as long as it takes",
