@@ -114,6 +114,13 @@ positive = click.IntRange(min=1)
     help="After this silence another worker takes over.",
 )
 @click.option(
+    "--check-seconds",
+    default=10.0,
+    show_default=True,
+    type=click.FloatRange(min=0.5),
+    help="How often the topic's identity and the group's members are looked at.",
+)
+@click.option(
     "--live-scoring/--no-live-scoring",
     default=True,
     show_default=True,

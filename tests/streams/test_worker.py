@@ -116,7 +116,7 @@ def test_the_other_signal_and_the_exit_code(stage: Stage, number: signal.Signals
 
 def test_a_recreated_topic_stops_the_running_worker_and_a_new_one_until_it_is_accepted(stage: Stage) -> None:
     stage.send_records(300)
-    worker = stage.worker("--segment-seconds", "1")
+    worker = stage.worker("--segment-seconds", "1", "--check-seconds", "1")
     stage.wait_until_landed(300)
     with client.connected(stage.bootstrap) as admin:
         admin.delete_topics([stage.topic])
