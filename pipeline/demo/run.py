@@ -11,6 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline.alerts import live_alerts
 from pipeline.assembly import engine_for
 from pipeline.demo.processes import WorkerFailed, WorkerProcess, landed
 from pipeline.demo.story import Outcome, Queue
@@ -100,6 +101,11 @@ def run_demo(settings: DemoSettings, clock: Clock, say: Callable[[str], None], s
             raise DemoFailed(msg)
     lake = Lake.open(settings.lake, clock=clock)
     engine = engine_for(lake)
+    live = {alert.subject_id for alert in live_alerts(lake)}
+    say(
+        f"Live         the worker raised alerts on {len(live)} accounts while the traffic ran; "
+        f"{sum(labels[account].attack for account in live)} of them attack"
+    )
     proof = verify(lake, engine, report=steps.report)
     say(
         f"Proof        {proof.lost} lost, {proof.twice} twice; {proof.recomputed.windows:,} landed windows recomputed from records, "
@@ -176,8 +182,8 @@ def _traffic(
     assert lake is not None
     segments = len(lake.snapshot().segments)
     say(
-        f"Traffic      {settings.records:,} requests of {settings.accounts} accounts over 7 days, sent as single JSON messages; "
-        f"landed by a Faust worker in {segments} segments, {seconds:.1f} s"
+        f"Traffic      {settings.records:,} requests of {settings.accounts} accounts over 7 days as single JSON messages, "
+        f"landed by a Faust worker in {segments} segments, {seconds:.0f} s"
     )
 
 
