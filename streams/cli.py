@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 positive = click.IntRange(min=1)
 
 
-@click.command()
+# A container sets options by variables: DISTILLWATCH_LAKE, DISTILLWATCH_BOOTSTRAP_SERVERS, …
+@click.command(context_settings={"auto_envvar_prefix": "DISTILLWATCH"})
 @click.option(
     "--lake",
     required=True,

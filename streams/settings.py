@@ -136,28 +136,6 @@ class WorkerSettings:
         return self.landing_threads or max(2, os.cpu_count() or 2)
 
 
-def environment_defaults(variables: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Defaults of the command line that a container sets by ``DISTILLWATCH_<OPTION>``.
-
-    >>> environment_defaults({"DISTILLWATCH_TOPIC": "logs", "HOME": "/"})
-    {'topic': 'logs'}
-    """
-    values = os.environ if variables is None else variables
-    names = (
-        "lake",
-        "bootstrap_servers",
-        "topic",
-        "group",
-        "web_host",
-        "web_port",
-        "backend",
-        "pseudonym_key",
-        "kafka_config",
-    )
-    found = {name: values.get(f"DISTILLWATCH_{name.upper()}", "") for name in names}
-    return {name: value for name, value in found.items() if value}
-
-
 def one_thread_per_product(variables: MutableMapping[str, str] | None = None) -> None:
     """Let matrix products run in the thread that asks for them; call it before numpy is imported.
 

@@ -19,7 +19,7 @@ from streams import dead_letter
 from streams.alerts import Alerts
 from streams.dead_letter import RAW_BYTES, DeadLetters, letters
 from streams.looks import Looks
-from streams.settings import WorkerSettings, environment_defaults, one_thread_per_product
+from streams.settings import WorkerSettings, one_thread_per_product
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -167,8 +167,28 @@ def test_settings_refuse_what_cannot_be(tmp_path: Path) -> None:
     assert WorkerSettings(lake=tmp_path).threads >= 2
 
 
-def test_the_environment_is_read_at_the_edge_only() -> None:
-    assert environment_defaults({"DISTILLWATCH_GROUP": "g", "DISTILLWATCH_TOPIC": ""}) == {"group": "g"}
+def test_options_come_from_the_environment_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from click.testing import CliRunner
+
+    from streams import cli, domain, runner
+
+    told: list[WorkerSettings] = []
+    monkeypatch.setattr(domain, "open_domain", lambda *_: None)
+    monkeypatch.setattr(runner, "run", lambda settings, _: told.append(settings))
+    monkeypatch.setattr(cli, "log_to_stderr", lambda: None)
+    monkeypatch.setattr(cli, "one_thread_per_product", lambda: None)
+    variables = {
+        "DISTILLWATCH_LAKE": str(tmp_path),
+        "DISTILLWATCH_TOPIC": "logs",
+        "DISTILLWATCH_WEB_PORT": "8123",
+    }
+    done = CliRunner().invoke(cli.worker, ["--group", "g", "--alert-topic", ""], env=variables)
+    assert done.exit_code == 0, done.output
+    assert (told[0].topic, told[0].web_port, told[0].group) == ("logs", 8123, "g")
+    assert (told[0].dead_letter_topic, told[0].alert_topic) == ("logs-dead-letters", None)
+
+
+def test_products_stay_in_their_thread_unless_told_otherwise() -> None:
     variables = {"OMP_NUM_THREADS": "4"}
     one_thread_per_product(variables)
     assert variables == {"OMP_NUM_THREADS": "4", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
