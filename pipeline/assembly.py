@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.errors import UsageError
@@ -10,6 +9,8 @@ from pipeline.lake import Lake
 from pipeline.spaces import DEFAULT_DIMENSION, DEFAULT_MODEL, EmbeddingSpace
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from pipeline.clock import Clock
     from pipeline.engine import Engine
     from pipeline.parameters import Parameters
@@ -18,9 +19,7 @@ if TYPE_CHECKING:
 LAKE_FILE = "lake.json"
 
 
-def parameters_for(
-    space: EmbeddingSpace | None = None, parameters_file: Path | None = None
-) -> Parameters:
+def parameters_for(space: EmbeddingSpace | None = None, parameters_file: Path | None = None) -> Parameters:
     """What a new lake computes profiles with: a file's, the shipped ones, or generated ones for another space.
 
     Raises

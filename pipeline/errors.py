@@ -113,7 +113,7 @@ class Reason(StrEnum):
 
 
 class InvalidRecord(DistillwatchError):
-    """This record can never be landed as a record; it becomes a dead letter with this reason."""
+    """A record that can never be landed as one; it becomes a dead letter with this reason."""
 
     def __init__(self, reason: Reason, message: str, position: Position | None = None) -> None:
         self.reason = reason

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from pipeline.landing import LandingSettings, PartitionLander
 from pipeline.records.files import decode_file, open_log
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from pipeline.clock import Clock
     from pipeline.engine import Engine
     from pipeline.lake import Lake
@@ -81,7 +82,14 @@ def ingest_file(
     done.changed_from = earlier[-1] if earlier else None
     lake.begin(log.topic_id, 0, topic=log.topic, start=0, cluster_id="files", clock=clock)
     lander = PartitionLander(
-        lake, engine, topic=log.topic, topic_id=log.topic_id, partition=0, cluster_id="files", settings=settings, clock=clock
+        lake,
+        engine,
+        topic=log.topic,
+        topic_id=log.topic_id,
+        partition=0,
+        cluster_id="files",
+        settings=settings,
+        clock=clock,
     )
     done.already_landed = lander.next_offset
     now = int(clock.now().timestamp() * 1000) if bound_by_now else None

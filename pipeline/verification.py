@@ -105,7 +105,9 @@ def verify(
 
 
 def _windows_landed(snapshot: Snapshot) -> int:
-    return sum(r.windows for r in snapshot.rollups) + sum(f.rows for f in snapshot.manifest.run_files("windows"))
+    return sum(r.windows for r in snapshot.rollups) + sum(
+        f.rows for f in snapshot.manifest.run_files("windows")
+    )
 
 
 @dataclass(frozen=True, slots=True)

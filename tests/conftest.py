@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """The GPU job passes this, so that a skip for want of a device cannot look green."""
-    parser.addoption("--fail-missing-gpu", action="store_true", help="fail tests marked gpu where there is no device")
+    parser.addoption(
+        "--fail-missing-gpu", action="store_true", help="fail tests marked gpu where there is no device"
+    )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

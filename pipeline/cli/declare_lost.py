@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 @click.option("--topic", required=True, help="Topic whose records are gone.")
 @click.option("--partition", type=click.IntRange(0), required=True, help="Its partition.")
 @click.option(
-    "--next-offset", type=click.IntRange(1), required=True, help="First offset that Kafka still has; the worker goes on there."
+    "--next-offset",
+    type=click.IntRange(1),
+    required=True,
+    help="First offset that Kafka still has; the worker goes on there.",
 )
 @click.option("--by", required=True, help="Who takes responsibility; recorded.")
 @click.option("--why", required=True, help="What happened; recorded.")

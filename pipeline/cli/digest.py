@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from pipeline.cli.lake_options import backend_option, lake_option
 from pipeline.cli.output import Format, format_option, print_mappings
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @click.command("digest")

@@ -13,8 +13,16 @@ from pipeline.cli.output import Format, format_option, print_mappings
 
 @click.command("ingest")
 @lake_option
-@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--batch-rows", type=click.IntRange(1), default=8192, show_default=True, help="Rows decoded at a time; never changes a result.")
+@click.argument(
+    "files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path)
+)
+@click.option(
+    "--batch-rows",
+    type=click.IntRange(1),
+    default=8192,
+    show_default=True,
+    help="Rows decoded at a time; never changes a result.",
+)
 @click.option(
     "--adapter",
     type=click.Choice(["auto", "native", "otel", "litellm"]),
@@ -63,7 +71,9 @@ def command(
     clock = SystemClock()
     pseudonyms = Pseudonyms.from_file(pseudonym_key) if pseudonym_key else None
     asked = embedding_model is not None or dimension is not None
-    space = EmbeddingSpace(embedding_model or DEFAULT_MODEL, dimension or DEFAULT_DIMENSION) if asked else None
+    space = (
+        EmbeddingSpace(embedding_model or DEFAULT_MODEL, dimension or DEFAULT_DIMENSION) if asked else None
+    )
     lake = open_or_create_lake(
         lake_path,
         clock=clock,
@@ -129,7 +139,8 @@ def command(
     if reasons:
         counts = ", ".join(f"{reason} {count:,}" for reason, count in reasons.most_common())
         click.echo(
-            f"rejected: {counts}; see them with: distillwatch sql --lake {lake_path} dead_letters_by_reason", err=True
+            f"rejected: {counts}; see them with: distillwatch sql --lake {lake_path} dead_letters_by_reason",
+            err=True,
         )
     if unknown:
         names = ", ".join(f"{name} {count:,}" for name, count in unknown.most_common(12))

@@ -42,7 +42,11 @@ def new_lake_options(function: F) -> F:
             type=click.Path(exists=True, dir_okay=False, path_type=Path),
             help="Fitted kernel parameters (.npz) of a new lake; default: the shipped or generated ones.",
         ),
-        click.option("--window-seconds", type=click.IntRange(60, 86_400), help="Window length of a new lake; default 3600."),
+        click.option(
+            "--window-seconds",
+            type=click.IntRange(60, 86_400),
+            help="Window length of a new lake; default 3600.",
+        ),
         click.option(
             "--pseudonym-key",
             "pseudonym_key",

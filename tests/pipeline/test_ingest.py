@@ -40,7 +40,10 @@ def land(folder, *paths, batch_rows=8192, **settings):
     engine = engine_for(lake, "numpy")
     decoder = RecordDecoder(lake.config.space, adapter="auto")
     chosen = LandingSettings(**{**UNTIMED, **settings})
-    done = [ingest_file(lake, engine, decoder, p, clock=clock, settings=chosen, batch_rows=batch_rows) for p in paths]
+    done = [
+        ingest_file(lake, engine, decoder, p, clock=clock, settings=chosen, batch_rows=batch_rows)
+        for p in paths
+    ]
     return lake, engine, done
 
 
@@ -93,14 +96,18 @@ def test_bad_rows_are_dead_letters_with_file_row_and_reason(tmp_path, traffic):
     bad = json.loads(messages[2])
     del bad["account_id"]
     path = tmp_path / "a.jsonl"
-    path.write_bytes(b"\n".join([messages[0], b"{broken", messages[1], json.dumps(bad).encode(), messages[3]]) + b"\n")
+    path.write_bytes(
+        b"\n".join([messages[0], b"{broken", messages[1], json.dumps(bad).encode(), messages[3]]) + b"\n"
+    )
     lake, _, (done,) = land(tmp_path / "lake", path)
     assert (done.records, done.rejected) == (3, 2)
     assert done.reasons == {"not_json": 1, "missing_field": 1}
     from pipeline.warehouse import connect
 
     with connect(lake.root) as connection:
-        rows = connection.execute('select topic, "offset", reason from dead_letters order by "offset"').fetchall()
+        rows = connection.execute(
+            'select topic, "offset", reason from dead_letters order by "offset"'
+        ).fetchall()
     assert rows == [("a.jsonl", 1, "not_json"), ("a.jsonl", 3, "missing_field")]
 
 
@@ -108,7 +115,17 @@ def test_bad_rows_are_dead_letters_with_file_row_and_reason(tmp_path, traffic):
 def test_killed_at_any_moment_it_goes_on_and_loses_nothing(tmp_path, traffic, seed):
     path, folder = tmp_path / "a.parquet", tmp_path / "lake"
     pq.write_table(traffic, path)
-    command = [sys.executable, "-m", "pipeline.cli", "ingest", "--lake", str(folder), str(path), "--batch-rows", "50"]
+    command = [
+        sys.executable,
+        "-m",
+        "pipeline.cli",
+        "ingest",
+        "--lake",
+        str(folder),
+        str(path),
+        "--batch-rows",
+        "50",
+    ]
     command += ["--segment-records", "100"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     wanted = 2 + 7 * seed

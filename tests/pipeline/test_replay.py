@@ -23,7 +23,9 @@ from pipeline.simulate.world import WorldSettings, build_world
 from pipeline.verification import verify
 
 CLOCK = SystemClock()
-SETTINGS = LandingSettings(segment_records=300, roll_up_records=700, segment_seconds=float("inf"), roll_up_seconds=float("inf"))
+SETTINGS = LandingSettings(
+    segment_records=300, roll_up_records=700, segment_seconds=float("inf"), roll_up_seconds=float("inf")
+)
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +46,14 @@ def lake(tmp_path, files):
 
 
 def add(lake, path):
-    ingest_file(lake, engine_for(lake, "numpy"), RecordDecoder(lake.config.space), path, clock=CLOCK, settings=SETTINGS)
+    ingest_file(
+        lake,
+        engine_for(lake, "numpy"),
+        RecordDecoder(lake.config.space),
+        path,
+        clock=CLOCK,
+        settings=SETTINGS,
+    )
 
 
 def digest(lake):
@@ -83,7 +92,12 @@ def test_what_lands_later_is_absorbed_beside_it(lake, files):
 def test_a_date_selects_what_is_compared_and_not_what_is_absorbed(lake):
     day = date(2026, 2, 27)
     done = run(lake, day=day)
-    profiles = read_profiles(lake.snapshot(), engine_for(lake, "numpy"), start=datetime(2026, 2, 27, tzinfo=UTC), stop=datetime(2026, 2, 28, tzinfo=UTC))
+    profiles = read_profiles(
+        lake.snapshot(),
+        engine_for(lake, "numpy"),
+        start=datetime(2026, 2, 27, tzinfo=UTC),
+        stop=datetime(2026, 2, 28, tzinfo=UTC),
+    )
     # Roll-ups are deltas: a window may have been landed in several.
     assert done.recomputed.windows >= len(profiles) > 0
     assert not lake.snapshot().segments
@@ -92,7 +106,9 @@ def test_a_date_selects_what_is_compared_and_not_what_is_absorbed(lake):
 def falsify(path):
     table = pq.read_table(path, partitioning=None)
     index = table.schema.get_field_index("input_tokens")
-    changed = table.set_column(index, "input_tokens", pa.array([v.as_py() + 1 for v in table.column("input_tokens")], pa.int64()))
+    changed = table.set_column(
+        index, "input_tokens", pa.array([v.as_py() + 1 for v in table.column("input_tokens")], pa.int64())
+    )
     pq.write_table(changed.replace_schema_metadata(pq.read_schema(path).metadata), path)
 
 

@@ -53,7 +53,14 @@ def landed(kafka, topic, tmp_path):
     lake.begin(topic_id, 0, topic=name, start=0, cluster_id="c", clock=CLOCK)
     settings = LandingSettings(segment_records=120)
     lander = PartitionLander(
-        lake, engine, topic=name, topic_id=topic_id, partition=0, cluster_id="c", settings=settings, clock=CLOCK
+        lake,
+        engine,
+        topic=name,
+        topic_id=topic_id,
+        partition=0,
+        cluster_id="c",
+        settings=settings,
+        clock=CLOCK,
     )
     for fetched in client.read_range(kafka.bootstrap_servers, name, 0, 0, count, max_poll_records=40):
         decoded = decoder.decode_messages(
@@ -106,11 +113,15 @@ def with_one_twice(table):
 def with_another_value(table):
     changed = table.column("output_tokens").to_pylist()
     changed[4] = (changed[4] or 0) + 1
-    return table.set_column(table.schema.get_field_index("output_tokens"), "output_tokens", pa.array(changed, pa.int64()))
+    return table.set_column(
+        table.schema.get_field_index("output_tokens"), "output_tokens", pa.array(changed, pa.int64())
+    )
 
 
 def with_another_reason(table):
-    reasons = ["zero_vector" if reason == "not_json" else reason for reason in table.column("reason").to_pylist()]
+    reasons = [
+        "zero_vector" if reason == "not_json" else reason for reason in table.column("reason").to_pylist()
+    ]
     return table.set_column(table.schema.get_field_index("reason"), "reason", pa.array(reasons, pa.string()))
 
 
