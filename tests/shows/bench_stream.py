@@ -4,7 +4,8 @@
 
 One run, one topic of single JSON messages (embedding as base64), one process for each measurement, kinds interleaved,
 medians. The operator is decode, land, roll up; "decode" variants leave the last two out. The clock starts at the first fetch
-result, and stops when everything is landed and rolled up. Windows are rolled up every 16,384 records of a partition. CPU seconds are the process's, from start-up's end on. The agent
+result, and stops when everything is landed and rolled up. Event times advance as a live stream's do: half an hour for 50,000
+records of 500 accounts, each up to a minute early or late. Windows are rolled up every 16,384 records of a partition. CPU seconds are the process's, from start-up's end on. The agent
 gets fewer records, because it takes minutes otherwise; its figures are per second all the same.
 """
 
@@ -22,6 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -308,7 +310,13 @@ def main() -> int:
         size = sent = 0
         for part in range(0, options.records, 50_000):
             batch = traffic.messages(
-                traffic.table(min(50_000, options.records - part), seed=part, accounts=500, hours=24)
+                traffic.table(
+                    min(50_000, options.records - part),
+                    seed=part,
+                    accounts=500,
+                    hours=0.5,
+                    live_from=traffic.START + timedelta(hours=part / 100_000),
+                )
             )
             sent += stage.produce(bootstrap, topic, batch)
             size += sum(len(value) for _, value in batch)

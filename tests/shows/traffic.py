@@ -16,8 +16,19 @@ from pipeline.spaces import EmbeddingSpace
 START = datetime(2026, 1, 5)
 
 
-def table(count: int, seed: int, *, accounts: int = 2000, hours: int = 72, prefix: str = "r") -> pa.Table:
-    """``count`` records; accounts are unequally busy, event times jump back and forth over ``hours`` hours."""
+def table(
+    count: int,
+    seed: int,
+    *,
+    accounts: int = 2000,
+    hours: float = 72,
+    prefix: str = "r",
+    live_from: datetime | None = None,
+) -> pa.Table:
+    """``count`` records; accounts are unequally busy, event times jump back and forth over ``hours`` hours.
+
+    With ``live_from`` they advance as a live stream's do, from there on, each up to a minute early or late.
+    """
     rng = np.random.default_rng(seed)
     space = EmbeddingSpace()
     # Few directions and noise: as cheap as noise alone, and topics come out unequal, as in life.
@@ -26,12 +37,16 @@ def table(count: int, seed: int, *, accounts: int = 2000, hours: int = 72, prefi
     vectors += rng.standard_normal((count, space.dimension), dtype=np.float32)
     q = quantise(vectors, space)
     account = (accounts * rng.random(count) ** 2).astype(np.int64)
-    second = rng.integers(0, hours * 3600, count)
+    second = rng.integers(0, int(hours * 3600), count)
+    if live_from is not None:
+        second = np.sort(second) + rng.integers(-60, 60, count)
     return pa.table(
         {
             "request_id": [f"{prefix}{seed}-{i}" for i in range(count)],
             "account_id": [f"account-{a:05d}" for a in account],
-            "event_time": pa.array([START + timedelta(seconds=int(s)) for s in second], pa.timestamp("us")),
+            "event_time": pa.array(
+                [(live_from or START) + timedelta(seconds=int(s)) for s in second], pa.timestamp("us")
+            ),
             "embedding": pa.FixedSizeBinaryArray.from_buffers(
                 pa.binary(space.dimension), count, [None, pa.py_buffer(q.tobytes())]
             ),
