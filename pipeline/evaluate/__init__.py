@@ -1,0 +1,1 @@
+"""The detection benchmark: worlds that nothing was fitted on, published detectors beside ours, one report."""
