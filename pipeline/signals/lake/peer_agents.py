@@ -1,0 +1,35 @@
+"""Whether the accounts nearest in content also have the same client programs.
+
+Examples
+--------
+>>> from pipeline.signals.lake.example import lake
+>>> kinds = [{0: 9}] * 3 + [{1: 9}] * 3
+>>> compute(lake([[0] * 9] * 3 + [[1] * 9] * 3, askable={"user_agent_hashed_count": kinds})).round(2).tolist()
+[0.0, 0.0, 0.0, 0.0, 0.0, 0.0]
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pipeline.signals.lake.base import LakeSignal, alike
+
+if TYPE_CHECKING:
+    from pipeline.signals.lake.base import LakeAccounts, Numbers
+
+
+def compute(accounts: LakeAccounts) -> Numbers:
+    """See the formula below."""
+    return alike(accounts, "user_agent_hashed_count")
+
+
+SIGNAL = LakeSignal(
+    name="peer_agents",
+    units="Bhattacharyya coefficient",
+    formula="mean over 20 peers of sum sqrt(p q) of `user_agent_hashed_count`, minus the mean over all other accounts",
+    source="DOMAIN section 3: peers, the 20 nearest accounts by debiased centroid cosine",
+    sees="one program behind many accounts",
+    misses="popular clients",
+    says="its nearest accounts have its client programs by {value:.2f} more than anybody in the lake",
+    compute=compute,
+)

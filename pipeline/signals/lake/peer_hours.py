@@ -1,0 +1,35 @@
+"""Whether the accounts nearest in content also have the same hours of the day.
+
+Examples
+--------
+>>> from pipeline.signals.lake.example import lake
+>>> kinds = [{0: 9}] * 3 + [{1: 9}] * 3
+>>> compute(lake([[0] * 9] * 3 + [[1] * 9] * 3, askable={"hour_histogram": kinds})).round(2).tolist()
+[0.0, 0.0, 0.0, 0.0, 0.0, 0.0]
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pipeline.signals.lake.base import LakeSignal, alike
+
+if TYPE_CHECKING:
+    from pipeline.signals.lake.base import LakeAccounts, Numbers
+
+
+def compute(accounts: LakeAccounts) -> Numbers:
+    """See the formula below."""
+    return alike(accounts, "hour_histogram")
+
+
+SIGNAL = LakeSignal(
+    name="peer_hours",
+    units="Bhattacharyya coefficient",
+    formula="mean over 20 peers of sum sqrt(p q) of `hour_histogram`, minus the mean over all other accounts",
+    source="DOMAIN section 3: peers, the 20 nearest accounts by debiased centroid cosine",
+    sees="one scheduler behind many accounts",
+    misses="offices of one time zone",
+    says="its nearest accounts have its hours of the day by {value:.2f} more than anybody in the lake",
+    compute=compute,
+)

@@ -1,0 +1,44 @@
+"""How often two different prompts of the account say nearly the same.
+
+Examples
+--------
+>>> from pipeline.signals.sequence.example import sequence
+>>> compute(sequence([0, 0, *range(1, 16), 1, 2, 3], prompts=range(20))) > 0
+True
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pipeline.signals.sequence.base import NAN, SequenceSignal
+
+if TYPE_CHECKING:
+    from pipeline.signals.sequence.base import AccountSequence
+
+
+NEAR = np.float32(0.85)
+
+
+def compute(records: AccountSequence) -> float:
+    """See the formula below."""
+    rows = np.flatnonzero(records.first_time)
+    if len(rows) < 20:
+        return NAN
+    near = records.cosine[np.ix_(rows, rows)] >= NEAR
+    n = len(rows)
+    return float(near.sum() - n) / (n * (n - 1))
+
+
+SIGNAL = SequenceSignal(
+    name="near_pair_rate",
+    units="share of pairs",
+    formula="pairs of different prompts with cosine at least .85 / all pairs of different prompts",
+    source="SEAT (AISec 2021): close pairs; DOMAIN section 3: near-duplicates, few = attack",
+    sees="drafts, rephrasings, one form filled in again and again",
+    misses="templates around short slots make harvests near as well",
+    says="{value:.1%} of the pairs of its prompts are nearly the same",
+    compute=compute,
+)

@@ -1,0 +1,36 @@
+"""Whether requests from other networks ask for other things.
+
+Examples
+--------
+>>> from pipeline.signals.sequence.example import sequence
+>>> compute(sequence([0, 1] * 20, network=[0, 1] * 20)) > 20
+True
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pipeline.signals.sequence.base import SequenceSignal
+from pipeline.signals.sequence.dependence import on_codes
+
+if TYPE_CHECKING:
+    from pipeline.signals.sequence.base import AccountSequence
+
+
+def compute(records: AccountSequence) -> float:
+    """See the formula below."""
+    return on_codes(records, "network")
+
+
+SIGNAL = SequenceSignal(
+    name="network_dependence",
+    units="standard deviations",
+    formula="T of the bias-corrected distance correlation of content and the client network",
+    source="Szekely & Rizzo, J. Multivariate Analysis 117, 2013; DOMAIN section 3: dependence inside the account",
+    sees="a second operator behind the account",
+    misses="teams in several offices; sessions have one network and one subject",
+    says="content depends on the client network by {value:.1f} standard deviations",
+    compute=compute,
+    minimum=30,
+)

@@ -1,0 +1,36 @@
+"""Whether reasoning is asked for on other contents.
+
+Examples
+--------
+>>> from pipeline.signals.sequence.example import sequence
+>>> compute(sequence([0, 1] * 20, reasoning=[0, 1] * 20)) > 20
+True
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pipeline.signals.sequence.base import SequenceSignal
+from pipeline.signals.sequence.dependence import on_codes
+
+if TYPE_CHECKING:
+    from pipeline.signals.sequence.base import AccountSequence
+
+
+def compute(records: AccountSequence) -> float:
+    """See the formula below."""
+    return on_codes(records, "reasoning")
+
+
+SIGNAL = SequenceSignal(
+    name="reasoning_dependence",
+    units="standard deviations",
+    formula="T of the bias-corrected distance correlation of content and the request for reasoning",
+    source="Szekely & Rizzo, J. Multivariate Analysis 117, 2013; DOMAIN section 3: dependence inside the account",
+    sees="reasoning harvests under cover",
+    misses="reasoning is asked for where it is needed",
+    says="content depends on the request for reasoning by {value:.1f} standard deviations",
+    compute=compute,
+    minimum=30,
+)
