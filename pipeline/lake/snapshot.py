@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from pipeline.errors import LakeError
+from pipeline.errors import ChainMoved, LakeError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -63,6 +63,26 @@ class Tail:
             raise LakeError(msg)
         return found
 
+    def below(self, offset: int) -> Tail:
+        """The same chain as if nothing had landed from ``offset`` on.
+
+        Raises
+        ------
+        ChainMoved
+            The chain is absorbed beyond the offset, or no segment ends there any more.
+        """
+        segments = tuple(s for s in self.segments if s.next_offset <= offset)
+        cut = replace(
+            self, segments=segments, rollups=tuple(r for r in self.rollups if r.next_offset <= offset)
+        )
+        if cut.head != offset:
+            msg = (
+                f"chain {self.chain.key} cannot be seen as it was at offset {offset}: it is absorbed up to "
+                f"{self.start} and lands up to {self.head}; somebody else compacted meanwhile, try again"
+            )
+            raise ChainMoved(msg)
+        return cut
+
 
 @dataclass(frozen=True, slots=True)
 class Source:
@@ -105,6 +125,18 @@ class Snapshot:
     def rollup_vector(self) -> dict[str, int]:
         """Chain key to roll-up head: everything below is in `window_files`."""
         return {key: tail.rollup_head for key, tail in self.tails.items()}
+
+    def below(self, vector: Mapping[str, int]) -> Snapshot:
+        """The same without what landed from these offsets on, and without chains that are not named.
+
+        Raises
+        ------
+        ChainMoved
+            A chain is absorbed beyond its offset: somebody else compacted what came later.
+        """
+        return replace(
+            self, tails={key: tail.below(vector[key]) for key, tail in self.tails.items() if key in vector}
+        )
 
     def segment_files(self) -> list[Path]:
         """Files of the segments outside the runs."""

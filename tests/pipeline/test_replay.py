@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
+from contextlib import suppress
 from datetime import UTC, date, datetime
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from pipeline.assembly import engine_for, open_or_create_lake
 from pipeline.clock import SystemClock
-from pipeline.errors import VerificationFailed
+from pipeline.errors import ChainMoved, VerificationFailed
 from pipeline.ingest import ingest_file
+from pipeline.lake import Lake
 from pipeline.lake.reader import read_profiles
-from pipeline.landing import LandingSettings
+from pipeline.landing import LandingSettings, PartitionLander
 from pipeline.records.decode import RecordDecoder
+from pipeline.records.encode import encode_json
 from pipeline.replay import replay
 from pipeline.simulate.records import Traffic
 from pipeline.simulate.world import WorldSettings, build_world
@@ -142,4 +147,114 @@ def test_killed_and_started_again_it_goes_on_and_ends_the_same(lake, dates):
     process.wait()
     done = run(lake)
     assert done.digest == before == digest(lake)
+    assert verify(lake, engine_for(lake, "numpy"), sample=None).holds
+
+
+class Meanwhile:
+    """A replay's ``report``: does something once, at a moment of the replay, as another process would."""
+
+    def __init__(self, moment, act):
+        self.moment, self.act, self.done = moment, act, False
+
+    def __call__(self, what, _done, _total):
+        if what == self.moment and not self.done:
+            self.done = True
+            self.act()
+
+
+@pytest.mark.parametrize("replayed_before", [False, True])
+@pytest.mark.parametrize("moment", ["profiles as landed", "recompute"])
+def test_what_lands_while_it_runs_waits_for_the_next_one(lake, files, replayed_before, moment):
+    if replayed_before:
+        run(lake)
+    before = digest(lake)
+    meanwhile = Meanwhile(moment, lambda: add(Lake.open(lake.root, clock=CLOCK), files / "second.parquet"))
+    done = run(lake, report=meanwhile)
+    assert meanwhile.done
+    assert done.digest == before
+    assert done.published is not replayed_before
+    assert lake.snapshot().segments
+    everything = digest(lake)
+    assert everything != before
+    assert run(lake).digest == everything == digest(lake)
+    assert verify(lake, engine_for(lake, "numpy"), sample=None).holds
+
+
+def test_scores_are_of_what_was_compared(lake, files):
+    before = lake.snapshot().vector
+    meanwhile = Meanwhile(
+        "recompute", lambda: add(Lake.open(lake.root, clock=CLOCK), files / "second.parquet")
+    )
+    done = replay(lake, engine_for(lake, "numpy"), clock=CLOCK, report=meanwhile)
+    assert meanwhile.done
+    (scores,) = lake.snapshot().table_files("account_scores")
+    assert sum(pq.read_table(scores)["records"].to_pylist()) == 1600
+    assert done.digest != digest(lake)
+    assert set(before) < set(lake.snapshot().vector)
+
+
+def test_a_lander_that_never_pauses_and_a_replay_that_runs_beside_it(tmp_path, files):
+    """One partition grows record by record, with roll-ups, while replays publish beside it."""
+    lake = open_or_create_lake(tmp_path / "lake", clock=CLOCK)
+    topic_id = "BBBBBBBBBBBBBBBBBBBBBA"
+    values = pa.concat_tables(
+        [pq.read_table(files / "first.parquet"), pq.read_table(files / "second.parquet")]
+    )
+    messages = encode_json(values)
+    decoder = RecordDecoder(lake.config.space)
+    lake.begin(topic_id, 0, topic="live", start=0, cluster_id="c", clock=CLOCK)
+    landed, failures = threading.Semaphore(0), []
+
+    def decode(low, high):
+        return decoder.decode_messages(
+            messages[low:high],
+            topic_id=topic_id,
+            topic="live",
+            partition=0,
+            offsets=np.arange(low, high),
+            append_times=None,
+        )
+
+    def land():
+        try:
+            own = Lake.open(lake.root, clock=CLOCK)
+            lander = PartitionLander(
+                own,
+                engine_for(own, "numpy"),
+                topic="live",
+                topic_id=topic_id,
+                partition=0,
+                cluster_id="c",
+                settings=LandingSettings(segment_records=20, roll_up_records=90),
+                clock=CLOCK,
+            )
+            while (low := lander.next_offset) < len(messages):
+                high = min(len(messages), low + 20)
+                lander.accept(decode(low, high), low, high)
+                lander.land()
+                if lander.roll_up_due():
+                    with suppress(ChainMoved):  # as the worker: the chain of records is not affected
+                        lander.roll_up()
+                landed.release()
+            lander.close()
+        except BaseException as error:
+            failures.append(error)
+
+    def wait_for_segments(count):
+        for _ in range(count):
+            assert landed.acquire(timeout=60), failures
+
+    thread = threading.Thread(target=land)
+    thread.start()
+    wait_for_segments(20)
+    for _ in range(3):
+        # At least five segments land after the replay began to compare and before it compacts.
+        meanwhile = Meanwhile("recompute", lambda: wait_for_segments(5))
+        assert run(lake, report=meanwhile).published
+        assert meanwhile.done
+    thread.join()
+    assert not failures
+    straight = engine_for(lake, "numpy").profiles(decode(0, len(messages)).records)
+    assert digest(lake) == straight.digest()
+    assert run(lake).digest == straight.digest() == digest(lake)
     assert verify(lake, engine_for(lake, "numpy"), sample=None).holds
