@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from pipeline.detectors.fdr import q_values
 from pipeline.tables import ACCOUNT_SCORES, CLUSTER_SCORES, CLUSTERS
-from pipeline.times import moment
+from pipeline.times import LAST, moment
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -114,7 +114,9 @@ def account_rows(accounts: Subjects) -> pa.Table:
         "detector": [accounts.detector] * n,
         "reference": [fingerprint] * n,
         "first_seen": pa.array(accounts.first, pa.int64()).cast(pa.timestamp("us")),
-        "last_seen": pa.array(accounts.last + accounts.window, pa.int64()).cast(pa.timestamp("us")),
+        "last_seen": pa.array(np.minimum(accounts.last + accounts.window, LAST), pa.int64()).cast(
+            pa.timestamp("us")
+        ),
         **{name: _nullable(values) for name, values in accounts.table.columns.items()},
     }
     return pa.table([columns[name] for name in ACCOUNT_SCORES.names], schema=ACCOUNT_SCORES)

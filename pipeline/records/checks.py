@@ -31,7 +31,8 @@ INTEGERS = (*COUNTS, "asn")
 REALS = ("temperature", "top_p")
 BOOLEANS = ("logprobs", "stream", "reasoning_requested")
 
-LATEST = 253_402_300_799_999_999  # 9999-12-31T23:59:59.999999Z
+# 9999-12-30T23:59:59.999999Z: a day before the last time that tools can hold, so that a window's end is a time too.
+LATEST = 253_402_214_399_999_999
 
 
 def check_batch(batch: Batch, space: EmbeddingSpace, max_future_seconds: float) -> None:
@@ -101,10 +102,10 @@ def check_times(batch: Batch, max_future_seconds: float) -> None:
         latest: NDArray[np.int64] | int = LATEST
     else:
         known = batch.append_times >= 0
-        bound = np.minimum(
-            batch.append_times.astype(np.float64) * 1e3 + max_future_seconds * MICROSECONDS, LATEST
-        )
-        latest = np.where(known, bound, LATEST).astype(np.int64)
+        # In integers: a float64 so far from 1970 counts in steps of 32 microseconds.
+        ahead = int(min(max_future_seconds * MICROSECONDS, LATEST))
+        bound = np.minimum(batch.append_times, LATEST // 1000) * 1000 + ahead
+        latest = np.where(known, np.minimum(bound, LATEST), LATEST)
     for row in np.flatnonzero(times > latest):
         append = (
             ""

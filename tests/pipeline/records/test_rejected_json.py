@@ -320,11 +320,16 @@ def test_raw_is_cut_at_64_kib(decode: Callable[..., Any]) -> None:
 def test_without_append_times_there_is_no_bound_but_year_9999(
     message: Callable[..., bytes], decode: Callable[..., Any]
 ) -> None:
-    values = [message(1, event_time="9999-12-31T23:59:59.999999Z"), message(2, event_time=253_402_300_800)]
+    values = [
+        message(1, event_time="9999-12-30T23:59:59.999999Z"),
+        # In year 9999 too, but not with a window around it.
+        message(2, event_time="9999-12-31T00:00:00Z"),
+        message(3, event_time=253_402_300_800),
+    ]
     decoded = decode(values)
     assert decoded.records["request_id"].to_pylist() == ["r1"]
-    assert decoded.rejected["reason"].to_pylist() == [Reason.TIME_BEYOND_BOUND]
-    unknown = decode(values, append_times=np.array([-1, -1]))
+    assert decoded.rejected["reason"].to_pylist() == [Reason.TIME_BEYOND_BOUND] * 2
+    unknown = decode(values, append_times=np.array([-1, -1, -1]))
     assert unknown.records.equals(decoded.records)
 
 
