@@ -17,7 +17,7 @@ from pipeline.errors import UsageError, VerificationFailed
 from pipeline.lake import Lake
 from pipeline.lake.compaction import compact
 from pipeline.lake.reader import iter_profiles, read_profiles
-from pipeline.lake.recompute import Difference, Recomputed, recompute
+from pipeline.lake.recompute import MOST_DIFFERENCES, Difference, Recomputed, recompute
 from pipeline.lake.sweep import sweep
 from pipeline.landing import LandingSettings, PartitionLander
 from pipeline.profiles import Digester
@@ -129,6 +129,7 @@ def replay(
         # What is landed after the comparison waits for the next replay.
         vector=snapshot.vector,
         scope="touched",
+        rewrite=_to_rewrite(snapshot, recomputed.differences),
         also=also,
         progress=lambda done, total: tell("dates written", done, total),
     )
@@ -179,6 +180,15 @@ def _differences_message(differences: tuple[Difference, ...]) -> str:
         + more
         + "\nThe records are what counts: --publish-differences replaces the windows by what the records give."
     )
+
+
+def _to_rewrite(snapshot: Snapshot, differences: tuple[Difference, ...]) -> set[str]:
+    """Dates of the runs with a landed value that does not follow from the records; roll-ups are replaced anyway."""
+    if len(differences) >= MOST_DIFFERENCES:
+        # The comparison ended there: what comes after may differ too.
+        return {file.date for file in snapshot.manifest.files}
+    found = {difference.file for difference in differences}
+    return {file.date for file in snapshot.manifest.files if str(snapshot.store.path(file.path)) in found}
 
 
 # From Kafka's offsets

@@ -30,7 +30,7 @@ from pipeline.lake.segments import code_fingerprint
 from pipeline.records.schema import KIND_RECORD, segment_schema
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from pipeline.engine import Engine
@@ -77,6 +77,7 @@ def compact(
     *,
     vector: Mapping[str, int] | None = None,
     scope: Scope = "tail",
+    rewrite: Collection[str] = (),
     force: bool = False,
     also: Callable[[Snapshot], Callable[[Manifest], Manifest]] | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -91,6 +92,8 @@ def compact(
     scope
         ``"tail"`` adds a run beside those there are (cheap, hourly). ``"touched"`` also rewrites the dates that get
         new rows or have several runs, so that each has one file again. ``"all"`` rewrites every date.
+    rewrite
+        Dates whose windows and profiles are computed from their records again, whatever ``scope`` says.
     force
         Rewrite although nothing has landed since and every date has one file.
     also
@@ -107,7 +110,7 @@ def compact(
         A segment is not what its metadata says.
     """
     snapshot = lake.snapshot()
-    plan = _plan(lake, snapshot, vector, scope, force=force)
+    plan = _plan(lake, snapshot, vector, scope, rewrite, force=force)
     if plan is None:
         return None
     files: list[RunFile] = []
@@ -173,7 +176,13 @@ def _publish(
 
 
 def _plan(
-    lake: Lake, snapshot: Snapshot, vector: Mapping[str, int] | None, scope: Scope, *, force: bool
+    lake: Lake,
+    snapshot: Snapshot,
+    vector: Mapping[str, int] | None,
+    scope: Scope,
+    rewrite: Collection[str],
+    *,
+    force: bool,
 ) -> _Plan | None:
     chosen: dict[str, list[Segment]] = {}
     for key, tail in snapshot.tails.items():
@@ -189,9 +198,11 @@ def _plan(
         by_date[file.date].append(file)
     for date, files in by_date.items():
         several = len({file.run_id for file in files}) > 1
-        if scope == "all" or (scope == "touched" and (date in plan.dates or several)):
+        if scope == "all" or date in rewrite or (scope == "touched" and (date in plan.dates or several)):
             plan.replaced += files
-    settled = not plan.segments and all(len({f.run_id for f in files}) == 1 for files in by_date.values())
+    settled = not (plan.segments or rewrite) and all(
+        len({f.run_id for f in files}) == 1 for files in by_date.values()
+    )
     if (settled and not force) or not (plan.segments or plan.replaced):
         return None
     plan.dates |= {file.date for file in plan.replaced}

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pipeline.engine import Engine
     from pipeline.lake.snapshot import Snapshot, Source
 
+MOST_DIFFERENCES = 1000
 _RECORDS = 65_536
 _HEAVY_FIELDS = ("records", "embedding_sum", "moment", "kernel_mean", *DISTINCT_FIELDS)
 _KEY = (ACCOUNT, "window_start")
@@ -62,7 +63,7 @@ def recompute(
     *,
     sample: int | None = None,
     seed: int = 0,
-    most: int = 1000,
+    most: int = MOST_DIFFERENCES,
     progress: Callable[[int, int], None] | None = None,
 ) -> Recomputed:
     """Recompute landed windows from records.

@@ -18,6 +18,7 @@ from pipeline.clock import SystemClock
 from pipeline.errors import ChainMoved, VerificationFailed
 from pipeline.ingest import ingest_file
 from pipeline.lake import Lake
+from pipeline.lake.parquet import LIGHT_ROW_GROUP, LakeFileWriter, read_footer
 from pipeline.lake.reader import read_profiles
 from pipeline.landing import LandingSettings, PartitionLander
 from pipeline.records.decode import RecordDecoder
@@ -108,13 +109,23 @@ def test_a_date_selects_what_is_compared_and_not_what_is_absorbed(lake):
     assert not lake.snapshot().segments
 
 
+def rewrite(path, change):
+    footer = read_footer(path)
+    table = change(pq.read_table(path, partitioning=None))
+    other = path.with_suffix(".new")
+    with LakeFileWriter(other, table.schema, row_group=LIGHT_ROW_GROUP) as writer:
+        writer.write(table)
+        writer.close(footer.metadata)
+    other.replace(path)
+
+
 def falsify(path):
-    table = pq.read_table(path, partitioning=None)
-    index = table.schema.get_field_index("input_tokens")
-    changed = table.set_column(
-        index, "input_tokens", pa.array([v.as_py() + 1 for v in table.column("input_tokens")], pa.int64())
-    )
-    pq.write_table(changed.replace_schema_metadata(pq.read_schema(path).metadata), path)
+    def change(table):
+        index = table.schema.get_field_index("input_tokens")
+        values = pa.array([v.as_py() + 1 for v in table.column("input_tokens")], pa.int64())
+        return table.set_column(index, table.schema.field(index), values)
+
+    rewrite(path, change)
 
 
 def test_a_falsified_window_is_named_and_nothing_is_published(lake):
@@ -134,6 +145,25 @@ def test_a_falsified_window_is_replaced_when_asked(lake, tmp_path, files):
     done = run(lake, publish_differences=True)
     assert done.recomputed.differences
     assert digest(lake) == digest(other)
+
+
+@pytest.mark.parametrize("most", [1000, 3])
+def test_a_falsified_window_of_a_compacted_date_is_replaced_when_asked(lake, monkeypatch, most):
+    monkeypatch.setattr(
+        "pipeline.replay.MOST_DIFFERENCES", most
+    )  # more than it names: every date is rewritten
+    run(lake)
+    before = digest(lake)
+    files = lake.snapshot().window_files()
+    falsify(files[0])
+    assert digest(lake) != before
+    done = run(lake, publish_differences=True)
+    assert done.recomputed.differences
+    assert done.published
+    assert (len(done.dates) == 1) is (most == 1000)
+    assert done.digest == before == digest(lake)
+    assert not run(lake).recomputed.differences
+    assert verify(lake, engine_for(lake, "numpy"), sample=None).holds
 
 
 @pytest.mark.parametrize("dates", [0, 1, 2])
