@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from pipeline.signals import SignalTable
+    from pipeline.signals import Population, SignalTable
 
 # One window for everything: only whole accounts are looked at.
 _WINDOW_SECONDS = 86_400 * 20_000
@@ -141,7 +141,7 @@ class Accounts:
     def signals(self) -> SignalTable:
         """The product's own signals of every account, computed once."""
         if self._signals is None:
-            self._signals = _signals(self)
+            self._signals = signals_of(self)[0]
         return self._signals
 
 
@@ -152,35 +152,31 @@ def unit(vectors: NDArray[np.int8]) -> NDArray[np.float32]:
     return out
 
 
-def _signals(accounts: Accounts) -> SignalTable:
+def signals_of(accounts: Accounts, population: Population | None = None) -> tuple[SignalTable, Population]:
+    """Signals of every account, compared with a population; default: with all of them together, which is returned."""
     from pipeline.engine import Engine
     from pipeline.parameters import Parameters
     from pipeline.profiles import Profiles
-    from pipeline.signals import Context, Population, signal_table
+    from pipeline.signals import Context, signal_table
+    from pipeline.signals import Population as Everybody
     from pipeline.spaces import EmbeddingSpace
 
     dimension = accounts.vectors.shape[1]
-    default = Parameters.default()
-    parameters = (
-        default
-        if dimension == default.space.dimension
-        else Parameters.generate(EmbeddingSpace(dimension=dimension))
-    )
+    parameters = Parameters.default()
+    if dimension != parameters.space.dimension:
+        parameters = Parameters.generate(EmbeddingSpace(dimension=dimension))
     engine = Engine(parameters, window_seconds=_WINDOW_SECONDS)
     parts = [Profiles.empty(parameters)]
     for start in range(0, len(accounts.vectors), 65_536):
         block = np.ascontiguousarray(accounts.vectors[start : start + 65_536])
         column = pa.Array.from_buffers(pa.binary(dimension), len(block), [None, pa.py_buffer(block)])
-        parts.append(
-            engine.profiles(accounts.table.slice(start, len(block)).append_column("embedding", column))
-        )
+        part = accounts.table.slice(start, len(block)).append_column("embedding", column)
+        parts.append(engine.profiles(part))
     profiles = Profiles.merge(*parts).by_account()
-    table = signal_table(profiles, Context(Population.of(profiles)))
+    population = population or Everybody.of(profiles)
+    table = signal_table(profiles, Context(population))
     # Profiles are in order of the ids' UTF-8 bytes; so are we, but nothing should rest on it.
     place = {account: i for i, account in enumerate(table.account_id)}
     order = np.array([place[account] for account in accounts.account_id], np.int64)
-    return type(table)(
-        table.account_id[order],
-        table.records[order],
-        {name: values[order] for name, values in table.columns.items()},
-    )
+    columns = {name: values[order] for name, values in table.columns.items()}
+    return type(table)(table.account_id[order], table.records[order], columns), population

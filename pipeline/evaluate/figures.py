@@ -58,11 +58,10 @@ def threshold_per_class(tail: NDArray[np.float64], benign_class: NDArray[np.obje
 
 
 def queue_recall(score: NDArray[np.float64], attack: NDArray[np.bool_], share: float) -> float:
-    """Attackers among the first ``share`` of the accounts, over the attackers (or over the places, if those are fewer)."""
+    """Share of the attackers that stand among the first ``share`` of the accounts; NaN in a world without any."""
     places = max(1, round(share * len(score)))
     order = np.argsort(-ranked(score), kind="stable")[:places]
-    wanted = min(int(attack.sum()), places)
-    return float(attack[order].sum() / wanted) if wanted else float("nan")
+    return float(attack[order].sum() / attack.sum()) if attack.any() else float("nan")
 
 
 def queue_precision(score: NDArray[np.float64], attack: NDArray[np.bool_], places: int) -> float:

@@ -28,18 +28,23 @@ if TYPE_CHECKING:
     from pipeline.lake import Lake
 
 
+# Columns of account_scores that are no signals.
+JUDGEMENTS = ("score", "p_value", "q_value")
+
+
 @dataclass(frozen=True, slots=True)
 class LakeScores:
     """What the product says about accounts, in the order they were asked for.
 
     ``score`` float64[n] (NaN: no score); ``listed`` bool[n]: in the alert list as an account; ``by_cluster`` bool[n]:
-    in the list as a member of a cluster; ``seconds`` it took.
+    in the list as a member of a cluster; ``signals`` float64[n] each, as published; ``seconds`` it took.
     """
 
     score: NDArray[np.float64]
     listed: NDArray[np.bool_]
     by_cluster: NDArray[np.bool_]
     clusters: tuple[tuple[str, ...], ...]
+    signals: dict[str, NDArray[np.float64]]
     seconds: float
 
 
@@ -97,11 +102,17 @@ def judge(lake: Lake, detector: str, accounts: Sequence[str], fdr: float, clock:
     )
     alerts = np.append(np.asarray(pc.equal(table["decision"], "alert").fill_null(False).to_numpy()), False)
     clusters = tuple(tuple(alert.members) for alert in scoring.alerts if alert.subject_kind == "cluster")
+    signals = {
+        name: np.append(np.asarray(table[name].to_numpy(zero_copy_only=False), np.float64), np.nan)[rows]
+        for name in table.column_names
+        if pa.types.is_float64(table.schema.field(name).type) and name not in JUDGEMENTS
+    }
     members = {member for cluster in clusters for member in cluster}
     return LakeScores(
         score[rows],
         alerts[rows],
         np.array([account in members for account in accounts], bool),
         clusters,
+        signals,
         seconds,
     )

@@ -57,6 +57,7 @@ class Judged:
     harvested: tuple[str, ...]
     records: int
     outcomes: dict[str, Outcome]
+    label: str = ""
 
     @property
     def attack(self) -> NDArray[np.bool_]:
@@ -77,6 +78,7 @@ def run_world(
     clock: Clock,
     fdr: float = 0.05,
     looks: Sequence[int] = (),
+    label: str = "",
     report: Callable[[str], None] = lambda _: None,
 ) -> Judged:
     """Generate, ingest and judge one world.
@@ -89,6 +91,8 @@ def run_world(
         Names of `BASELINES`.
     looks
         Also judge every account by its first so many records, all of them together in a lake of their own.
+    label
+        The group of worlds that the report puts it in.
     report
         Told what begins.
     """
@@ -118,7 +122,7 @@ def run_world(
             report("accounts")
             accounts = Accounts.of(pq.read_table(log))
             outcomes |= _baselines(accounts, baselines, names, settings.seed, looks, clock, report)
-    return Judged(settings, world.truth, world.dealt.harvested, world.records, outcomes)
+    return Judged(settings, world.truth, world.dealt.harvested, world.records, outcomes, label)
 
 
 def _outcome(found: LakeScores) -> Outcome:
