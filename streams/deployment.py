@@ -9,17 +9,25 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipeline import metrics as m
-from pipeline.errors import DistillwatchError, ForeignTopic
+from pipeline.errors import DistillwatchError
 from pipeline.kafka.client import KafkaUnavailable, TopicMissing
 from streams.looks import Looks
-from streams.partition import PartitionWorker, foreign, new_lander
+from streams.partition import (
+    END_PATIENCE_SECONDS,
+    PartitionWorker,
+    ends_behind,
+    foreign,
+    new_lander,
+    truncated,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     import pyarrow as pa
     from faust.types import TP
 
+    from pipeline.errors import ForeignTopic
     from pipeline.landing import PartitionLander
     from streams.batches import FetchedBatch
     from streams.broker import TopicFacts
@@ -32,8 +40,6 @@ CAUGHT_UP = "caught up with everything the topic held at the start"
 REVOKE_SECONDS = 5.0
 LOOK_SECONDS = 20.0
 PAUSE = 1.0
-# A new leader may for a moment tell an end of the log that lies behind what its followers already served.
-END_PATIENCE_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +82,9 @@ class Deployment:
         self._services = services
         self._looks = None if scorer is None else Looks(scorer, services.alerts, services.metrics, self._held)
         self._targets = dict(facts.ends) if until_caught_up else None
+        # Partitions of which it was said that this worker has caught up with them; None: with all.
+        self._reached: set[int] | None = None
+        self._behind_since: dict[TP, float] = {}
 
     def finish(self, error: BaseException | None, reason: str = "") -> None:
         """Ask for the whole worker to stop; the first one who asks is heard, and the first error is kept."""
@@ -167,10 +176,15 @@ class Deployment:
         self._services.metrics.set(m.ASSIGNED, 0, self.topic)
 
     async def close(self, seconds: float) -> None:
-        """Land what is held, roll windows up, and give everything up."""
+        """Land what is held, roll windows up, and give everything up.
+
+        Whoever was to catch up ends with an error if what was to be landed is not.
+        """
         self.closing = True
         workers = list(self.workers.values())
         await asyncio.gather(*(w.stop(land=True, roll_up=True, seconds=seconds) for w in workers))
+        if self._targets is not None:
+            await self._check_targets()
         if self._looks is not None:
             await self._looks.close(LOOK_SECONDS)
 
@@ -192,16 +206,40 @@ class Deployment:
         if targets is not None and all(
             w.lander.next_offset >= targets.get(tp.partition, 0) for tp, w in self.workers.items()
         ):
+            self._reached = self._reached or {tp.partition for tp in self.workers}
             self.finish(None, CAUGHT_UP)
 
     def _all_landed(self) -> bool:
         """For a worker without partitions: whether the others have landed everything."""
+        return not self._missing(None)
+
+    def _missing(self, partitions: set[int] | None) -> list[str]:
+        """What was to be landed of these partitions (None: of all) and is not, in words. Blocks."""
         lake, topic_id = self._services.lake, self.facts.topic_id
-        return all((lake.head(topic_id, p) or 0) >= end for p, end in (self._targets or {}).items())
+        return [
+            f"partition {p} up to offset {head} of {end}"
+            for p, end in sorted((self._targets or {}).items())
+            if (partitions is None or p in partitions) and (head := lake.head(topic_id, p) or 0) < end
+        ]
+
+    async def _check_targets(self) -> None:
+        try:
+            missing = await self._services.in_thread(self._missing, self._reached)
+        except (DistillwatchError, OSError) as error:
+            self.finish(error)
+            return
+        if missing:
+            msg = (
+                f"stopped before everything was landed that topic {self.topic} held at the start: {', '.join(missing)}; "
+                "see the errors above, then run it again: it goes on from there"
+            )
+            self.finish(DistillwatchError(msg))
 
     async def watch(self, group: str) -> None:
         """By timer: see that the topic is still there, still the same, and each of its partitions owned by somebody."""
         problems: dict[str, str] = {}
+        # Read before Kafka is asked: what is landed meanwhile may lie past the end that it tells.
+        heads = {tp: worker.lander.head for tp, worker in self.workers.items()}
         try:
             facts = await self._services.in_thread(self._services.broker.facts, self.topic)
             owners = await self._services.in_thread(self._services.broker.owners, group, self.topic)
@@ -214,12 +252,25 @@ class Deployment:
             if facts.topic_id != self.facts.topic_id:
                 self.finish(foreign(self.topic, self.facts.topic_id, facts.topic_id))
                 return
+            if short := self._ends_behind(facts, heads):
+                problems["log"] = short.message
             orphans = [p for p in facts.partitions if p not in owners]
             if orphans:
                 problems["partitions"] = (
                     f"no worker of group {group} owns partition(s) {orphans} of {self.topic}"
                 )
         self.problems = problems
+
+    def _ends_behind(self, facts: TopicFacts, heads: Mapping[TP, int | None]) -> ForeignTopic | None:
+        """A log that ends before what is landed; the worker stops when it still does after some patience."""
+        now = self._services.clock.monotonic()
+        behind = [tp for tp, head in sorted(heads.items()) if ends_behind(facts, tp.partition, head)]
+        self._behind_since = {tp: self._behind_since.get(tp, now) for tp in behind}
+        errors = {tp: truncated(facts, tp.partition, heads[tp]) for tp in behind}
+        for tp, error in errors.items():
+            if now - self._behind_since[tp] >= END_PATIENCE_SECONDS:
+                self.finish(error)
+        return next(iter(errors.values()), None)
 
     # Where to begin
 
@@ -239,9 +290,7 @@ class Deployment:
 
     def _ends_behind_heads(self, mine: set[TP], facts: TopicFacts) -> bool:
         lake = self._services.lake
-        return any(
-            (lake.head(facts.topic_id, tp.partition) or 0) > facts.ends.get(tp.partition, 0) for tp in mine
-        )
+        return any(ends_behind(facts, tp.partition, lake.head(facts.topic_id, tp.partition)) for tp in mine)
 
     def _landers(self, mine: set[TP], facts: TopicFacts) -> dict[TP, PartitionLander]:
         """Check what the log still holds against what the chains need; begin new chains. Blocks."""
@@ -249,12 +298,7 @@ class Deployment:
         for tp in sorted(mine):
             lander = new_lander(self._services, tp, facts)
             lander.check(facts.starts[tp.partition], facts.topic_id)
-            end = facts.ends[tp.partition]
-            if end < lander.next_offset:
-                msg = (
-                    f"topic {tp.topic}, partition {tp.partition}: offsets up to {lander.next_offset - 1} are landed, but Kafka's log ends at {end}: it was "
-                    "truncated, or is not the log that was landed. Restore the cluster before anything is written to it, or land into a new lake"
-                )
-                raise ForeignTopic(msg)
+            if ends_behind(facts, tp.partition, lander.head):
+                raise truncated(facts, tp.partition, lander.head)
             found[tp] = lander
         return found

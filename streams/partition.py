@@ -7,17 +7,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from pipeline import metrics as m
 from pipeline.errors import ChainMoved, ForeignTopic
 from pipeline.kafka.client import KafkaUnavailable, TopicMissing
 from pipeline.landing import PartitionLander
+from streams.pieces import pieces_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    import numpy as np
+    import numpy.typing as npt
     from faust.types import TP
 
     from pipeline.records.schema import Decoded
@@ -30,6 +33,11 @@ logger = logging.getLogger(__name__)
 
 FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 30.0
+# A new leader may for a moment tell an end of the log that lies behind what its followers already served.
+END_PATIENCE_SECONDS = 10.0
+END_PAUSE = 1.0
+# Append times past this are no milliseconds, whatever they are; nothing is judged by them.
+LATEST_MILLISECONDS = int(datetime(9999, 1, 1, tzinfo=UTC).timestamp() * 1000)
 
 
 class Stopped(Exception):
@@ -185,12 +193,29 @@ class PartitionWorker:
             )
             return
         self.highwater = batch.highwater
+        metrics = services.metrics
+        metrics.add(m.FETCHES, 1, *self._labels)
+        metrics.add(m.FETCHED_BYTES, batch.bytes, *self._labels)
+        metrics.add(m.MESSAGES, len(batch), *self._labels)
+        whole = True
+        for piece in pieces_of(batch, services.decoder.limits.max_rows):
+            if not whole:
+                # A few kilobytes can unfold to any number of full segments: each is landed before more is unfolded.
+                if self.lander.due() is not None:
+                    await self._persist("land", self._land)
+                if self._stopping.is_set():
+                    raise Stopped  # what is left is read again
+            whole = False
+            await self._take_piece(piece)
+
+    async def _take_piece(self, piece: FetchedBatch) -> None:
+        services = self._services
         began = services.clock.monotonic()
-        decoded = await services.in_thread(self._decode, batch)
+        decoded = await services.in_thread(self._decode, piece)
         services.metrics.add(m.DECODING_SECONDS, services.clock.monotonic() - began, *self._labels)
         await self._unless_stopped(services.dead_letters.publish(decoded.rejected))
-        await services.in_thread(self._accept, batch, decoded)
-        self._count(batch, decoded)
+        await services.in_thread(self._accept, piece, decoded)
+        self._count(decoded)
 
     def _decode(self, batch: FetchedBatch) -> Decoded:
         return self._services.decoder.decode_messages(
@@ -203,7 +228,7 @@ class PartitionWorker:
         )
 
     def _accept(self, batch: FetchedBatch, decoded: Decoded) -> None:
-        newest = datetime.fromtimestamp(int(batch.timestamps.max()) / 1000, UTC) if len(batch) else None
+        newest = newest_append_time(batch.timestamps)
         self.lander.accept(decoded, batch.first_offset, batch.next_offset, last_append_time=newest)
         if self._looks is not None and decoded.records.num_rows:
             self._looks.observe(decoded.records)
@@ -296,10 +321,18 @@ class PartitionWorker:
         return facts.starts.get(self.tp.partition)
 
     async def _look_for_losses(self) -> None:
-        """When a fetch did not begin where the last ended: see that the log is still the one, and still reaches back."""
-        facts = await self._facts_for_sure()
-        if facts.topic_id != self._facts.topic_id:
-            raise foreign(self.tp.topic, self._facts.topic_id, facts.topic_id)
+        """When a fetch did not begin where the last ended: see that the log is still the one, still reaches back, and still holds what is landed."""
+        waited = 0.0
+        while True:
+            facts = await self._facts_for_sure()
+            if facts.topic_id != self._facts.topic_id:
+                raise foreign(self.tp.topic, self._facts.topic_id, facts.topic_id)
+            if not ends_behind(facts, self.tp.partition, self.lander.head):
+                break
+            if waited >= END_PATIENCE_SECONDS:
+                raise truncated(facts, self.tp.partition, self.lander.head)
+            waited += END_PAUSE
+            await self._unless_stopped(asyncio.sleep(END_PAUSE))
         self.lander.check(facts.starts.get(self.tp.partition, 0), facts.topic_id)
 
     async def _facts_for_sure(self) -> TopicFacts:
@@ -327,11 +360,8 @@ class PartitionWorker:
 
     # What is told
 
-    def _count(self, batch: FetchedBatch, decoded: Decoded) -> None:
+    def _count(self, decoded: Decoded) -> None:
         metrics = self._services.metrics
-        metrics.add(m.FETCHES, 1, *self._labels)
-        metrics.add(m.FETCHED_BYTES, batch.bytes, *self._labels)
-        metrics.add(m.MESSAGES, len(batch), *self._labels)
         metrics.add(m.RECORDS, decoded.records.num_rows, *self._labels)
         if decoded.unknown_fields:
             metrics.add(m.UNKNOWN_FIELDS, sum(decoded.unknown_fields.values()), *self._labels)
@@ -376,3 +406,29 @@ def foreign(topic: str, expected: str, found: str | None) -> ForeignTopic:
         f"topic {topic}: this worker read the one with id {expected}, and {what}. What was landed is safe in the lake; "
         "start the worker again, and it says how to accept the new topic"
     )
+
+
+def ends_behind(facts: TopicFacts, partition: int, head: int | None) -> bool:
+    """Whether a log ends before the chain's head: it lost what is landed, and will hold other records there."""
+    end = facts.ends.get(partition)
+    return end is not None and head is not None and end < head
+
+
+def truncated(facts: TopicFacts, partition: int, head: int | None) -> ForeignTopic:
+    """The log is not the one that was landed, although the topic is."""
+    return ForeignTopic(
+        f"topic {facts.topic}, partition {partition}: offsets up to {(head or 0) - 1} are landed, but Kafka's log ends at "
+        f"{facts.ends.get(partition)}: it was truncated, or is not the log that was landed. Restore the cluster before "
+        "anything is written to it, or land into a new lake"
+    )
+
+
+def newest_append_time(timestamps: npt.NDArray[np.int64]) -> datetime | None:
+    """Of milliseconds since 1970, the newest that can be one; None without such.
+
+    Where Kafka keeps the producer's time, it is any number: microseconds, -1, or nonsense.
+    """
+    believed = timestamps[(timestamps >= 0) & (timestamps <= LATEST_MILLISECONDS)]
+    if not len(believed):
+        return None
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=int(believed.max()))

@@ -44,6 +44,10 @@ if TYPE_CHECKING:
 # A few hundred bytes can be an Arrow message of 65,536 bad rows; what is kept of them is at most so many times as
 # long as the message (and 64 KiB anyway). Rows past that are rejected like the others, with an empty ``raw``.
 _KEPT_TIMES = 4
+# So many rows of one Arrow message may be rejected one by one, or one for so many bytes of it. No message with
+# embeddings in it has more rows; one of a few hundred bytes can claim 65,536, and a log can hold thousands of them.
+_REJECTED_ROWS = 4096
+_BYTES_PER_REJECTED_ROW = 256
 _MISSES = 32  # messages that the fast way may refuse before it is asked whether it pays
 
 
@@ -56,6 +60,22 @@ class Rows:
     offsets: NDArray[np.int64]
     rows: NDArray[np.int32]
     append_time: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What may be kept of the rejected rows of one Arrow message."""
+
+    rows: int
+    kept_bytes: int
+
+    @classmethod
+    def of(cls, value: bytes) -> Budget:
+        """For a message value."""
+        return cls(
+            max(_REJECTED_ROWS, len(value) // _BYTES_PER_REJECTED_ROW),
+            max(MAX_RAW_BYTES, _KEPT_TIMES * len(value)),
+        )
 
 
 class RecordDecoder:
@@ -261,27 +281,34 @@ class RecordDecoder:
             rows = Rows(
                 table, others, np.full(n, offset, np.int64), np.arange(n, dtype=np.int32), append_time
             )
-            budget = max(MAX_RAW_BYTES, _KEPT_TIMES * len(value))
-            return self._table(rows, rejections, unknown, budget)
+            return self._table(rows, rejections, unknown, Budget.of(value))
         except InvalidRecord as error:
             kept = kept_stream(value, self.pseudonyms)
             rejections.add(offset, 0, error.reason, error.message, kept, len(value))
             return None
 
     def _table(
-        self, rows: Rows, rejections: Rejections, unknown: UnknownFields, budget: int | None
+        self, rows: Rows, rejections: Rejections, unknown: UnknownFields, budget: Budget | None
     ) -> pa.Table:
         """Records of a table; raises before it has noted anything if the table as a whole cannot be taken.
 
-        ``budget`` bounds the bytes kept of its rejected rows.
+        ``budget`` bounds its rejected rows and the bytes kept of them; past the first it is rejected as one.
         """
         table, n = rows.table, len(rows.table)
         append_times = None if rows.append_time is None else np.full(n, rows.append_time, np.int64)
         batch = arrow_rows.to_batch(table, offsets=rows.offsets, rows=rows.rows, append_times=append_times)
         check_batch(batch, self.space, self.max_future_seconds)
         arrow_rows.fill_embedding(batch, table, rows.others, self.space)
+        if budget is not None and len(batch.faults) > budget.rows:
+            row = min(batch.faults)
+            reason, detail = batch.faults[row]
+            msg = (
+                f"{len(batch.faults)} of {n} rows cannot be taken, and only {budget.rows} are kept one by one: the message is "
+                f"rejected as one. The first is row {row}: {self._detail(detail)}"
+            )
+            raise InvalidRecord(reason, msg)
         unknown.add(arrow_rows.unknown_columns(rows.others), n)
-        left = budget
+        left = None if budget is None else budget.kept_bytes
 
         def raw_of(row: int) -> tuple[bytes, int]:
             nonlocal left

@@ -105,6 +105,16 @@ def check_headers(value: bytes, limits: Limits) -> None:
             _bomb(f"it claims {held} uncompressed bytes, at most {limits.max_uncompressed_bytes} are taken")
 
 
+def claimed_rows(value: bytes) -> int:
+    """Rows that the headers of a message value claim; 0 if it is no readable stream, whose rows nobody will see."""
+    if not value.startswith(CONTINUATION):
+        return 0
+    try:
+        return sum(_batch(frame).number(0, "<q", 0) for frame in _frames(value) if frame.kind == _RECORDS)
+    except InvalidRecord:
+        return 0
+
+
 def _batch(frame: Frame) -> Table:
     batch = frame.header
     if frame.kind == _DICTIONARY and batch is not None:

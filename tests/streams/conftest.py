@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import sys
@@ -10,6 +11,7 @@ import urllib.error
 import urllib.request
 import uuid
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,7 +27,10 @@ from pipeline.spaces import EmbeddingSpace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
+
+    from stream_bench import Bench
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 DEADLINE = 90.0
 
@@ -241,3 +246,21 @@ def stage(kafka: Any, tmp_path: Path) -> Iterator[Stage]:
             worker.process.kill()
             worker.process.wait()
         worker._out.close()
+
+
+@pytest.fixture
+def play(tmp_path: Path) -> Callable[..., None]:
+    """Run a scene with a bench on the event loop."""
+    from stream_bench import Bench, message_values
+
+    def run(scene: Callable[[Bench], Any], folder: str = "lake", **settings: Any) -> None:
+        async def whole() -> None:
+            bench = Bench(tmp_path / folder, message_values(), **settings)
+            try:
+                await scene(bench)
+            finally:
+                await bench.end()
+
+        asyncio.run(whole())
+
+    return run

@@ -14,6 +14,7 @@ from pipeline.errors import Reason
 from pipeline.records.decode import RecordDecoder
 from pipeline.records.encode import encode_arrow
 from pipeline.records.ipc import write_stream
+from pipeline.records.ipc_headers import claimed_rows
 from pipeline.spaces import EmbeddingSpace
 
 if TYPE_CHECKING:
@@ -440,14 +441,43 @@ def test_every_truncation_is_one_rejected_row_or_whole(
 
 
 def test_many_bad_rows_out_of_few_bytes_keep_few_bytes(decode: Callable[..., Any]) -> None:
-    value = write_stream(pa.table({"request_id": pa.nulls(20_000), "account_id": pa.nulls(20_000)}))
+    value = write_stream(pa.table({"request_id": pa.nulls(4096), "account_id": pa.nulls(4096)}))
     assert len(value) < 1000
     rejected = decode([value]).rejected
-    assert len(rejected) == 20_000
+    assert len(rejected) == 4096
     raws = rejected["raw"].to_pylist()
     assert 65_536 <= sum(map(len, raws)) < 70_000
     assert raws[0]
     assert not raws[-1]
+
+
+def test_a_message_with_more_bad_rows_than_its_bytes_can_mean_is_rejected_as_one(
+    table: Callable[..., pa.Table], message: Callable[..., bytes], decode: Callable[..., Any]
+) -> None:
+    good = table(3)
+    nothing = pa.table({name: pa.nulls(5000, good[name].type) for name in good.column_names})
+    bad = write_stream(pa.concat_tables([good, nothing]).append_column("shoe", pa.nulls(5003)), "zstd")
+    decoded = decode([message(1), bad, message(2)])
+    (row,) = decoded.rejected.to_pylist()
+    assert (row["offset"], row["row"], row["reason"]) == (101, 0, "missing_field")
+    assert "5000 of 5003 rows" in row["detail"]
+    assert "row 3: " in row["detail"]
+    assert (row["raw_bytes"], row["raw"]) == (len(bad), bad[:65_536])
+    assert decoded.records["offset"].to_pylist() == [100, 102]
+    assert decoded.unknown_fields == {}
+    # With bytes enough behind them, that many rows are told one by one.
+    padded = write_stream(nothing.append_column("note", pa.array(["x" * 300] * 5000)))
+    assert len(decode([padded], RecordDecoder(SPACE, max_message_bytes=1 << 22)).rejected) == 5000
+
+
+def test_the_rows_that_headers_claim(table: Callable[..., pa.Table], message: Callable[..., bytes]) -> None:
+    rows = table(70)
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, rows.schema) as writer:
+        writer.write_table(rows, max_chunksize=30)
+    assert claimed_rows(bytes(sink.getvalue())) == 70
+    assert claimed_rows(write_stream(pa.table({"request_id": pa.nulls(9000)}), "zstd")) == 9000
+    assert [claimed_rows(value) for value in (message(1), b"", encode_arrow(rows)[:40])] == [0, 0, 0]
 
 
 def test_too_many_batches(table: Callable[..., pa.Table], decode: Callable[..., Any]) -> None:
