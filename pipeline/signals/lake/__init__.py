@@ -8,6 +8,7 @@ from __future__ import annotations
 from pipeline.signals.lake import (
     cell_company,
     cell_coverage,
+    cell_crowding,
     cell_divergence,
     cell_excess,
     cell_higher_criticism,
@@ -62,6 +63,7 @@ LAKE_SIGNALS: dict[str, LakeSignal] = {
         cell_coverage,
         own_collisions,
         own_against_peers,
+        cell_crowding,
         peer_divergence,
         shared_prompts,
         new_model_share,

@@ -23,7 +23,7 @@ def compute(accounts: LakeAccounts) -> Numbers:
     """See the formula below."""
     counts, q = accounts.cell_counts, accounts.other_shares
     n = counts.sum(axis=1, keepdims=True)
-    z = (counts - n * q) / np.sqrt(np.maximum(n, 1) * q * (1 - q))
+    z = (counts - n * q) / np.sqrt(np.maximum(np.maximum(n, 1) * q * (1 - q), 1e-12))
     return np.where(n[:, 0] > 0, np.log1p(np.maximum(z.max(axis=1), 0.0)), np.nan)
 
 

@@ -1,0 +1,299 @@
+"""How well each signal alone tells attackers from others: ``python -m pipeline.fit.signal_power``.
+
+Draws worlds, reads all profile, sequence and lake signals, turns each into its mid-rank within its world, and prints
+the area under the curve (the chance that an attacker ranks above another account) in three comparisons: against all
+benign accounts, against specialists, and against research and evaluation. Half of each is a world with the default
+roles of the sources and half one with shuffled roles. The worlds are this project's own simulator's: a signal that
+tells nothing here may tell something elsewhere, and the other way round.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import click
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from rich.console import Console
+from scipy.stats import rankdata
+
+from pipeline.backend import get_backend
+from pipeline.engine import Engine
+from pipeline.fit.worlds import END
+from pipeline.parameters import Parameters
+from pipeline.signals import SIGNALS, Context, Population, signal_table
+from pipeline.signals.lake import LAKE_SIGNALS, LakeAccounts, sample_of
+from pipeline.signals.sequence import COLUMNS, SEQUENCE_SIGNALS, sequences
+from pipeline.simulate.records import Traffic
+from pipeline.simulate.world import WorldSettings, build_world
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from pipeline.profiles import Profiles
+
+MIN_RECORDS = 50
+SPECIALISTS = frozenset({"coding_agent", "tutoring", "tool_user", "document_job"})
+RESEARCH = frozenset({"researcher", "evaluation_harness"})
+HIDDEN = frozenset({"diluted"})
+HYDRA = frozenset({"hydra"})
+CAREFUL = frozenset({"careful_harvest", "slow_drip", "pivot"})
+_HOUR_US = 3_600_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class WorldRanks:
+    """Mid-ranks in (0, 1) of one world's accounts, NaN without a value; their kinds; who attacks."""
+
+    settings: WorldSettings
+    ranks: Mapping[str, NDArray[np.float64]]
+    known: Mapping[str, float]
+    kind: NDArray[np.object_]
+    attack: NDArray[np.bool_]
+    seconds: Mapping[str, float]
+
+
+def power_settings(worlds: int, first_seed: int, accounts: int) -> list[WorldSettings]:
+    """Every other world has shuffled roles; a tenth of the accounts attack, so that areas are not all noise."""
+    rng = np.random.default_rng([first_seed, worlds])
+    return [
+        WorldSettings(
+            records=int(accounts * rng.uniform(180, 300)),
+            accounts=accounts,
+            seed=first_seed + i,
+            attack_share=0.1,
+            days=float(rng.choice([7, 10])),
+            randomise=i % 2 == 1,
+        )
+        for i in range(worlds)
+    ]
+
+
+def mid_ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Mid-ranks in (0, 1) among the values that are there.
+
+    Examples
+    --------
+    >>> mid_ranks(np.array([3.0, np.nan, 1.0, 3.0])).tolist()
+    [0.6666666666666666, nan, 0.16666666666666666, 0.6666666666666666]
+    """
+    known = ~np.isnan(values)
+    out = np.full(len(values), np.nan)
+    if known.any():
+        out[known] = (rankdata(values[known]) - 0.5) / known.sum()
+    return out
+
+
+def area(high: NDArray[np.float64], low: NDArray[np.float64]) -> float:
+    """Chance that one of the first ranks above one of the second, ties half; NaN if a side has nothing.
+
+    Examples
+    --------
+    >>> area(np.array([0.9, 0.5]), np.array([0.5, 0.1]))
+    0.875
+    """
+    one, two = high[~np.isnan(high)], low[~np.isnan(low)]
+    if len(one) == 0 or len(two) == 0:
+        return float("nan")
+    ranks = rankdata(np.concatenate([one, two]))
+    return float((ranks[: len(one)].sum() - len(one) * (len(one) + 1) / 2) / (len(one) * len(two)))
+
+
+def world_ranks(settings: WorldSettings) -> WorldRanks:
+    """Generate a world, read every signal of its accounts with at least 50 records."""
+    seconds = {}
+    started = time.monotonic()
+    world = build_world(settings)
+    table = pa.concat_tables(list(Traffic(world, END)))
+    labels = {label.account_id: label for label in world.labels}
+    table = table.filter(
+        pc.is_in(
+            table["account_id"],
+            pa.array([name for name, label in labels.items() if label.records >= MIN_RECORDS]),
+        )
+    )
+    parameters, backend = Parameters.default(), get_backend("numpy")
+    seconds["simulate"] = time.monotonic() - started
+    started = time.monotonic()
+    # As scoring does it: hourly profiles give the hours of activity, their sums the accounts.
+    windows = Engine(parameters, backend).profiles(table)
+    profiles = windows.by_account()
+    activity = hourly(windows, profiles)
+    columns = dict(signal_table(profiles, Context(Population.of(profiles))).columns)
+    seconds["profile"] = time.monotonic() - started
+    started = time.monotonic()
+    order = pc.sort_indices(table, [(c, "ascending") for c in ("account_id", "event_time", "request_id")])
+    table = table.take(order)
+    names: list[str] = []
+    found: dict[str, list[float]] = {name: [] for name in SEQUENCE_SIGNALS}
+    for account, records in sequences(table.select(list(COLUMNS)), parameters, backend):
+        names.append(account)
+        for name, signal in SEQUENCE_SIGNALS.items():
+            found[name].append(signal.value(records))
+    if names != profiles.account_id.tolist():
+        msg = "sequences and profiles do not list the same accounts in the same order"
+        raise AssertionError(msg)
+    columns |= {name: np.array(values) for name, values in found.items()}
+    seconds["sequence"] = time.monotonic() - started
+    started = time.monotonic()
+    parts = _by_account(table)
+    accounts = LakeAccounts(profiles, sample_of(parts, parameters.space.dimension), activity)
+    columns |= {name: signal.values(accounts) for name, signal in LAKE_SIGNALS.items()}
+    seconds["lake"] = time.monotonic() - started
+    return WorldRanks(
+        settings,
+        {name: mid_ranks(values) for name, values in columns.items()},
+        {name: float((~np.isnan(values)).mean()) for name, values in columns.items()},
+        np.array([labels[name].kind for name in names], object),
+        np.array([labels[name].attack for name in names], bool),
+        seconds,
+    )
+
+
+def hourly(windows: Profiles, profiles: Profiles) -> NDArray[np.int64]:
+    """Records per hour of the period, int64[accounts, hours]."""
+    hour = windows.window_start // _HOUR_US
+    row = {account: i for i, account in enumerate(profiles.account_id)}
+    out = np.zeros((len(profiles), int(hour.max() - hour.min()) + 1), np.int64)
+    np.add.at(out, (np.array([row[a] for a in windows.account_id]), hour - hour.min()), windows.records)
+    return out
+
+
+def _by_account(table: pa.Table) -> list[pa.Table]:
+    codes = np.asarray(pc.rank(table["account_id"], tiebreaker="dense"))
+    edges = np.append(np.flatnonzero(np.diff(codes.astype(np.int64), prepend=-1)), len(codes))
+    return [table.slice(int(a), int(b - a)) for a, b in pairwise(edges)]
+
+
+def pooled_area(
+    worlds: Sequence[WorldRanks], name: str, high: Iterable[str] | None, low: Iterable[str] | None
+) -> float:
+    """Mean over worlds of `area`, weighed by attackers; None means all of that side."""
+    total, weight = 0.0, 0
+    for world in worlds:
+        up = world.attack & (True if high is None else np.isin(world.kind, list(high)))
+        down = ~world.attack & (True if low is None else np.isin(world.kind, list(low)))
+        value = area(world.ranks[name][up], world.ranks[name][down])
+        if not np.isnan(value):
+            total += value * int(up.sum())
+            weight += int(up.sum())
+    return total / weight if weight else float("nan")
+
+
+COMPARISONS: tuple[tuple[str, frozenset[str] | None, frozenset[str] | None], ...] = (
+    ("all benign", None, None),
+    ("specialists", None, SPECIALISTS),
+    ("research, evaluation", None, RESEARCH),
+    ("careful: all", CAREFUL, None),
+    ("careful: specialists", CAREFUL, SPECIALISTS),
+    ("hydra: all", HYDRA, None),
+    ("diluted: all", HIDDEN, None),
+)
+
+
+def rows(worlds: Sequence[WorldRanks]) -> list[tuple[str, str, float, list[float]]]:
+    """Family, signal, share of accounts with a value, and the areas of `COMPARISONS`."""
+    families = (("profile", SIGNALS), ("sequence", SEQUENCE_SIGNALS), ("lake", LAKE_SIGNALS))
+    return [
+        (
+            family,
+            name,
+            float(np.mean([world.known[name] for world in worlds])),
+            [pooled_area(worlds, name, high, low) for _, high, low in COMPARISONS],
+        )
+        for family, registry in families
+        for name in registry
+    ]
+
+
+def together(worlds: Sequence[WorldRanks], names: Sequence[str]) -> list[float]:
+    """Areas of `COMPARISONS` for a ridge regression on ranks and their squares, each world left out in turn.
+
+    Attackers and the three sorts of benign accounts weigh the same in all. Not a detector: it shows what a family of
+    signals adds.
+    """
+    total, weight = np.zeros(len(COMPARISONS)), np.zeros(len(COMPARISONS))
+    designs = [_design(world, names) for world in worlds]
+    gram = [(x * w[:, None]).T @ x for x, w, _ in designs]
+    right = [(x * w[:, None]).T @ y for x, w, y in designs]
+    for i, world in enumerate(worlds):
+        others = [j for j in range(len(worlds)) if j != i]
+        left = sum((gram[j] for j in others), np.zeros_like(gram[i]))
+        target = sum((right[j] for j in others), np.zeros_like(right[i]))
+        slope = np.linalg.solve(left + RIDGE * len(others) * np.eye(len(left)), target)
+        score = designs[i][0] @ slope
+        for place, (_, high, low) in enumerate(COMPARISONS):
+            up = world.attack & (True if high is None else np.isin(world.kind, list(high)))
+            down = ~world.attack & (True if low is None else np.isin(world.kind, list(low)))
+            value = area(score[up], score[down])
+            if not np.isnan(value):
+                total[place] += value * up.sum()
+                weight[place] += up.sum()
+    return [float(value) for value in total / np.maximum(weight, 1)]
+
+
+def _design(
+    world: WorldRanks, names: Sequence[str]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    ranks = np.stack([np.nan_to_num(world.ranks[name] - 0.5, nan=0.0) for name in names], axis=1)
+    x = np.concatenate([ranks, 4 * ranks**2 - 1 / 3], axis=1)
+    sort = np.select(
+        [world.attack, np.isin(world.kind, list(SPECIALISTS)), np.isin(world.kind, list(RESEARCH))],
+        [0, 1, 2],
+        3,
+    )
+    share = np.bincount(sort, minlength=4) / len(sort)
+    weight = np.array([0.5, 1 / 6, 1 / 6, 1 / 6])[sort] / np.maximum(share, 1e-9)[sort]
+    y = np.where(world.attack, 0.5, -0.5)
+    return x, weight, y
+
+
+RIDGE = 20.0
+
+
+@click.command()
+@click.option("--worlds", type=click.IntRange(1), default=6, show_default=True)
+@click.option("--first-seed", type=int, default=90_000, show_default=True)
+@click.option("--accounts", type=click.IntRange(50), default=500, show_default=True)
+def command(worlds: int, first_seed: int, accounts: int) -> None:
+    """Print the power of every signal as a Markdown table."""
+    console = Console(width=200, highlight=False, soft_wrap=True)
+    done = []
+    for settings in power_settings(worlds, first_seed, accounts):
+        world = world_ranks(settings)
+        done.append(world)
+        spent = ", ".join(f"{name} {value:.1f} s" for name, value in world.seconds.items())
+        roles = "shuffled" if settings.randomise else "default"
+        console.print(
+            f"world {settings.seed} ({roles} roles): {settings.records:,} records, {len(world.kind)} accounts with "
+            f"at least {MIN_RECORDS}, {int(world.attack.sum())} attacking; {spent}"
+        )
+    console.print("\n| family | signal | known | " + " | ".join(title for title, _, _ in COMPARISONS) + " |")
+    console.print("| --- " * (3 + len(COMPARISONS)) + "|")
+    for family, name, known, areas in rows(done):
+        cells = " | ".join("-" if np.isnan(value) else f"{value:.2f}" for value in areas)
+        console.print(f"| {family} | {name} | {known:.0%} | {cells} |")
+    if worlds < 2:
+        return
+    console.print("\n| signals together | " + " | ".join(title for title, _, _ in COMPARISONS) + " |")
+    console.print("| --- " * (1 + len(COMPARISONS)) + "|")
+    sets = {
+        "profile": list(SIGNALS),
+        "profile, sequence": [*SIGNALS, *SEQUENCE_SIGNALS],
+        "profile, lake": [*SIGNALS, *LAKE_SIGNALS],
+        "sequence, lake": [*SEQUENCE_SIGNALS, *LAKE_SIGNALS],
+        "all": [*SIGNALS, *SEQUENCE_SIGNALS, *LAKE_SIGNALS],
+    }
+    for title, names in sets.items():
+        cells = " | ".join(f"{value:.3f}" for value in together(done, names))
+        console.print(f"| {title} ({len(names)}) | {cells} |")
+
+
+if __name__ == "__main__":
+    command()
