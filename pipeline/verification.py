@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pipeline.lake.coverage import Coverage, Finding, check_coverage
+from pipeline.lake.paths import Chain
 from pipeline.lake.recompute import Recomputed, recompute
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from pipeline.engine import Engine
     from pipeline.kafka.audit import LogAudit
     from pipeline.lake import Lake, Snapshot
+    from pipeline.lake.snapshot import Tail
     from pipeline.records.decode import RecordDecoder
 
 DEFAULT_SAMPLE = 1000
@@ -100,7 +102,7 @@ def verify(
         for d in recomputed.differences
     ]
     if kafka is not None:
-        kafka.check(snapshot, result, report)
+        kafka.check(lake, snapshot, result, report)
     return result
 
 
@@ -128,13 +130,16 @@ class KafkaSide:
     contents: bool = True
 
     def check(
-        self, snapshot: Snapshot, result: Verification, report: Callable[[str, int, int], None] | None
+        self,
+        lake: Lake,
+        snapshot: Snapshot,
+        result: Verification,
+        report: Callable[[str, int, int], None] | None,
     ) -> None:
-        """Compare every chain whose topic this cluster has."""
+        """Compare every partition of every topic of which something was landed."""
         from pipeline.kafka import client
-        from pipeline.kafka.audit import audit_chain
 
-        by_topic: dict[str, list[Any]] = {}
+        by_topic: dict[str, list[Tail]] = {}
         for tail in snapshot.tails.values():
             if not tail.chain.is_file:
                 by_topic.setdefault(tail.origin.topic, []).append(tail)
@@ -142,66 +147,90 @@ class KafkaSide:
             there = set(admin.list_topics())
             for topic, tails in sorted(by_topic.items()):
                 topic_id = client.topic_id(admin, topic) if topic in there else None
-                ranges = client.log_ranges(admin, topic) if topic_id is not None else {}
+                current = [tail for tail in tails if tail.chain.topic_id == topic_id]
                 for tail in tails:
-                    key = tail.chain.key
-                    if tail.chain.topic_id != topic_id:
-                        found = "no topic of this name" if topic_id is None else f"id {topic_id}"
-                        result.findings.append(
-                            Finding(
-                                "note",
-                                "other_topic",
-                                key,
-                                f"topic {topic}",
-                                f"id {tail.chain.topic_id}",
-                                found,
-                            )
-                        )
-                        continue
-                    if tail.chain.partition not in ranges:
-                        result.findings.append(
-                            Finding(
-                                "error",
-                                "no_partition",
-                                key,
-                                f"topic {topic}",
-                                "the partition",
-                                "none in Kafka",
-                            )
-                        )
-                        continue
-                    start, end = ranges[tail.chain.partition]
-                    if tail.head > end:
-                        result.findings.append(
-                            Finding(
-                                "error",
-                                "truncated",
-                                key,
-                                f"topic {topic}",
-                                f"a log up to {tail.head}",
-                                f"ends at {end}",
-                            )
-                        )
-                        continue
+                    if tail not in current:
+                        result.findings.append(_other_topic(tail, topic_id, replaced=bool(current)))
+                for tail in current:
+                    self._chain(lake, snapshot, tail, admin, result, report)
+                if current and topic_id is not None:
+                    _not_begun(lake, snapshot, topic, topic_id, client.log_ranges(admin, topic), result)
 
-                    def on_chain(
-                        done: int, total: int, what: str = f"Kafka {topic}/{tail.chain.partition}"
-                    ) -> None:
-                        if report is not None:
-                            report(what, done, total)
+    def _chain(
+        self,
+        lake: Lake,
+        snapshot: Snapshot,
+        tail: Tail,
+        admin: Any,
+        result: Verification,
+        report: Callable[[str, int, int], None] | None,
+    ) -> None:
+        from pipeline.kafka import client
+        from pipeline.kafka.audit import audit_chain
 
-                    audit, findings = audit_chain(
-                        snapshot,
-                        tail,
-                        self.decoder,
-                        self.bootstrap_servers,
-                        (start, end),
-                        contents=self.contents,
-                        security=self.security,
-                        progress=on_chain,
-                    )
-                    result.audits.append(audit)
-                    result.findings += findings
+        chain, topic = tail.chain, tail.origin.topic
+        if chain.partition not in client.log_ranges(admin, topic):
+            result.findings.append(
+                Finding(
+                    "error", "no_partition", chain.key, f"topic {topic}", "the partition", "none in Kafka"
+                )
+            )
+            return
+
+        def log_range() -> tuple[int, int]:
+            return client.log_ranges(admin, topic)[chain.partition]
+
+        def head() -> int:
+            return lake.head(chain.topic_id, chain.partition) or tail.head
+
+        def on_chain(done: int, total: int) -> None:
+            if report is not None:
+                report(f"Kafka {topic}/{chain.partition}", done, total)
+
+        audit, findings = audit_chain(
+            snapshot,
+            tail,
+            self.decoder,
+            self.bootstrap_servers,
+            log_range,
+            head=head,
+            contents=self.contents,
+            security=self.security,
+            progress=on_chain,
+        )
+        result.audits.append(audit)
+        result.findings += findings
+
+
+def _other_topic(tail: Tail, topic_id: str | None, *, replaced: bool) -> Finding:
+    """A chain that cannot be held against this cluster; expected only where a newer topic's chain can be."""
+    found = "no topic of this name" if topic_id is None else f"id {topic_id}"
+    if not replaced:
+        found += ": nothing was compared. Is this the cluster whose records were landed?"
+    severity = "note" if replaced else "error"
+    where, expected = f"topic {tail.origin.topic}", f"id {tail.chain.topic_id}"
+    return Finding(severity, "other_topic", tail.chain.key, where, expected, found)
+
+
+def _not_begun(
+    lake: Lake,
+    snapshot: Snapshot,
+    topic: str,
+    topic_id: str,
+    ranges: Mapping[int, tuple[int, int]],
+    result: Verification,
+) -> None:
+    """Partitions that Kafka has and the lake does not."""
+    from pipeline.kafka.audit import not_begun
+
+    for partition, log_range in ranges.items():
+        chain = Chain(topic_id, partition)
+        # One that began since the snapshot was taken is a worker's business now.
+        if chain.key in snapshot.tails or not log_range[1] or lake.origin(topic_id, partition) is not None:
+            continue
+        audit, findings = not_begun(topic, chain, log_range)
+        result.audits.append(audit)
+        result.findings += findings
 
 
 def summary(result: Verification) -> list[dict[str, Any]]:
@@ -229,7 +258,7 @@ def summary(result: Verification) -> list[dict[str, Any]]:
     )
     for audit in result.audits:
         figures = asdict(audit)
-        wrong = sum(figures[name] for name in ("lost", "invented", "twice", "different"))
+        wrong = sum(figures[name] for name in ("lost", "invented", "twice", "different", "not_in_log"))
         rest = "".join(
             f", {figures[name]:,} {word}"
             for name, word in (

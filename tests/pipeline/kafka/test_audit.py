@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import uuid
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -10,10 +11,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from kafka import TopicPartition
 
 from pipeline.assembly import engine_for, open_or_create_lake
 from pipeline.clock import SystemClock
+from pipeline.errors import LostRecords
 from pipeline.kafka import client, topics
+from pipeline.kafka.audit import _Comparison, audit_chain
+from pipeline.lake.compaction import compact
+from pipeline.lake.losses import declare_lost
 from pipeline.landing import LandingSettings, PartitionLander
 from pipeline.records.decode import RecordDecoder
 from pipeline.records.encode import encode_arrow, encode_json
@@ -25,29 +31,42 @@ from pipeline.verification import KafkaSide, verify
 CLOCK = SystemClock()
 
 
-@pytest.fixture(scope="module")
-def topic(kafka):
-    """One partition: 200 JSON messages, two Arrow messages of 50, and two bad messages between them."""
+def produce(kafka, partitions=1):
+    """In partition 0: 200 JSON messages, two Arrow messages of 50, and two bad messages between them."""
     name = f"audit-{uuid.uuid4().hex[:8]}"
     like = topics.defined()[0]
-    ids = topics.apply(kafka.bootstrap_servers, topics=[replace(like, name=name, partitions=1)])
+    ids = topics.apply(kafka.bootstrap_servers, topics=[replace(like, name=name, partitions=partitions)])
     world = build_world(WorldSettings(records=300, accounts=6, seed=3, attack_share=0.2, days=1.0))
     table = pa.concat_tables(list(Traffic(world, datetime(2026, 3, 1, tzinfo=UTC))))
     values = encode_json(table.slice(0, 200))
     values[100:100] = [b"{broken", encode_arrow(table.slice(200, 50))]
     values += [encode_arrow(table.slice(250)), b'{"request_id": "r"}']
-    producer = client.producer(kafka.bootstrap_servers)
-    for value in values:
-        producer.send(name, value=value)
-    producer.flush()
-    producer.close()
+    send(kafka, name, values)
     return name, ids[name], len(values)
 
 
-@pytest.fixture
-def landed(kafka, topic, tmp_path):
-    name, topic_id, count = topic
-    lake = open_or_create_lake(tmp_path / "lake", clock=CLOCK)
+def send(kafka, name, values, partition=0):
+    producer = client.producer(kafka.bootstrap_servers)
+    for value in values:
+        producer.send(name, value=value, partition=partition)
+    producer.flush()
+    producer.close()
+
+
+def delete_below(kafka, name, offset, partition=0):
+    """What retention does: move the start of the log."""
+    with client.connected(kafka.bootstrap_servers) as admin:
+        admin.delete_records({TopicPartition(name, partition): offset})
+        assert client.log_ranges(admin, name)[partition][0] == offset
+
+
+@pytest.fixture(scope="module")
+def topic(kafka):
+    return produce(kafka)
+
+
+def land(kafka, lake, name, topic_id, stop):
+    """Land partition 0 from the lake's head to before ``stop``."""
     engine = engine_for(lake, "numpy")
     decoder = RecordDecoder(lake.config.space)
     lake.begin(topic_id, 0, topic=name, start=0, cluster_id="c", clock=CLOCK)
@@ -62,7 +81,9 @@ def landed(kafka, topic, tmp_path):
         settings=settings,
         clock=CLOCK,
     )
-    for fetched in client.read_range(kafka.bootstrap_servers, name, 0, 0, count, max_poll_records=40):
+    for fetched in client.read_range(
+        kafka.bootstrap_servers, name, 0, lander.next_offset, stop, max_poll_records=40
+    ):
         decoded = decoder.decode_messages(
             [r.value for r in fetched],
             topic_id=topic_id,
@@ -77,6 +98,12 @@ def landed(kafka, topic, tmp_path):
     lander.land()
     lander.roll_up()
     return lake, engine, KafkaSide(kafka.bootstrap_servers, decoder)
+
+
+@pytest.fixture
+def landed(kafka, topic, tmp_path):
+    name, topic_id, count = topic
+    return land(kafka, open_or_create_lake(tmp_path / "lake", clock=CLOCK), name, topic_id, count)
 
 
 def test_a_lake_that_holds_what_kafka_holds_has_no_difference(landed):
@@ -142,3 +169,131 @@ def test_what_was_done_to_a_segment_is_found_and_named(landed, change, figure, c
     assert getattr(result.audits[0], figure) == 1
     (finding,) = [f for f in result.findings if f.check == check and f.where.startswith("offset")]
     assert "record" in finding.where
+
+
+def named(result, severity="error"):
+    return {(f.check, f.where) for f in result.findings if f.severity == severity}
+
+
+def test_what_kafka_deleted_before_it_was_landed_is_lost(kafka, tmp_path):
+    name, topic_id, _ = produce(kafka)
+    lake = open_or_create_lake(tmp_path / "lake", clock=CLOCK)
+    lake, engine, side = land(kafka, lake, name, topic_id, 100)
+    delete_below(kafka, name, 60)
+    result = verify(lake, engine, kafka=side)
+    assert result.holds  # old and landed: that is what retention is for
+    (audit,) = result.audits
+    assert (audit.expired, audit.compared, audit.not_yet_landed) == (60, 40, 104)
+    delete_below(kafka, name, 150)
+    result = verify(lake, engine, kafka=side)
+    assert (result.holds, result.lost) == (False, 50)
+    assert named(result) == {("never_landed", "offsets 100 to 149")}
+    # A worker may have landed since the snapshot, and only then did Kafka delete.
+    audit, findings = audit_chain(
+        lake.snapshot(),
+        *lake.snapshot().tails.values(),
+        side.decoder,
+        side.bootstrap_servers,
+        lambda: (150, 204),
+        head=lambda: 150,
+    )
+    assert (audit.lost, findings) == (0, [])
+
+
+def test_partitions_without_a_chain_are_seen(kafka, tmp_path):
+    name, topic_id, count = produce(kafka, partitions=3)
+    send(kafka, name, [b"x"] * 10, partition=1)
+    lake = open_or_create_lake(tmp_path / "lake", clock=CLOCK)
+    lake, engine, side = land(kafka, lake, name, topic_id, count)
+    result = verify(lake, engine, kafka=side)
+    assert result.holds
+    assert [(a.partition, a.not_yet_landed) for a in result.audits] == [(0, 0), (1, 10)]
+    delete_below(kafka, name, 4, partition=1)
+    result = verify(lake, engine, kafka=side)
+    assert (result.holds, result.lost) == (False, 4)
+    assert named(result) == {("never_landed", "offsets 0 to 3")}
+    assert result.audits[1].not_yet_landed == 6
+
+
+def test_another_cluster_is_an_error_and_a_topic_that_was_replaced_a_note(kafka, tmp_path):
+    name, topic_id, count = produce(kafka)
+    other = "AAAAAAAAAAAAAAAAAAAAAA"
+    lake = open_or_create_lake(tmp_path / "lake", clock=CLOCK)
+    lake.begin(other, 0, topic=name, start=0, cluster_id="c", clock=CLOCK)
+    engine = engine_for(lake, "numpy")
+    side = KafkaSide(kafka.bootstrap_servers, RecordDecoder(lake.config.space))
+    result = verify(lake, engine, kafka=side)
+    assert not result.holds
+    assert named(result) == {("other_topic", f"topic {name}")}
+    land(kafka, lake, name, topic_id, count)
+    result = verify(lake, engine, kafka=side)
+    assert result.holds
+    assert named(result, "note") == {("other_topic", f"topic {name}")}
+
+
+@pytest.mark.parametrize("absorbed", [False, True])
+def test_a_declaration_excuses_nothing_that_kafka_still_has(kafka, tmp_path, absorbed):
+    name, topic_id, _ = produce(kafka)
+    lake = open_or_create_lake(tmp_path / "lake", clock=CLOCK)
+    lake, engine, side = land(kafka, lake, name, topic_id, 90)
+    declare_lost(lake, topic_id, 0, 95, by="operator", why="typing error")
+    if absorbed:
+        compact(lake, engine)
+    result = verify(lake, engine, kafka=side)
+    assert (result.holds, result.lost) == (False, 5)
+    assert named(result) == {("not_lost", f"offset {offset}, record 0") for offset in range(90, 95)}
+    delete_below(kafka, name, 95)
+    assert verify(lake, engine, kafka=side).holds
+
+
+def test_retention_goes_on_while_it_reads(kafka, tmp_path, monkeypatch):
+    name, topic_id, count = produce(kafka)
+    lake = open_or_create_lake(tmp_path / "lake", clock=CLOCK)
+    lake, engine, side = land(kafka, lake, name, topic_id, count)
+    monkeypatch.setattr("pipeline.kafka.audit.CHUNK_OFFSETS", 10)
+    read_range, reads = client.read_range, itertools.count()
+
+    def read(*args, **options):
+        read = next(reads)
+        if read == 0:  # retention strikes before the first read begins
+            delete_below(kafka, name, 30)
+        for fetched in read_range(*args, **options):
+            if read == 1:  # and while the second one is under way
+                yield fetched[:10]
+                delete_below(kafka, name, 120)
+                msg = "left Kafka while it was being read"
+                raise LostRecords(msg)
+            yield fetched
+
+    monkeypatch.setattr(client, "read_range", read)
+    result = verify(lake, engine, kafka=side)
+    assert result.holds
+    (audit,) = result.audits
+    assert audit.lost == 0
+    # 10 offsets were compared before they went; of the rest, one message is an Arrow batch of 50.
+    assert audit.expired == 110
+    assert audit.compared + audit.rejected == 10 + (count - 120) + 49
+
+
+def test_what_is_held_at_a_time_is_bounded_by_bytes(landed, monkeypatch):
+    lake, engine, side = landed
+    monkeypatch.setattr("pipeline.kafka.audit.PIECE_BYTES", 20_000)
+    monkeypatch.setattr("pipeline.kafka.audit.CHUNK_BYTES", 30_000)
+    decoded, compared = [], []
+    decode, compare = RecordDecoder.decode_messages, _Comparison.compare
+
+    def watched_decode(self, values, **options):
+        decoded.append([len(value) for value in values])
+        return decode(self, values, **options)
+
+    def watched_compare(self, theirs, ours):
+        compared.append(theirs.records.nbytes)
+        return compare(self, theirs, ours)
+
+    monkeypatch.setattr(RecordDecoder, "decode_messages", watched_decode)
+    monkeypatch.setattr(_Comparison, "compare", watched_compare)
+    result = verify(lake, engine, kafka=side)
+    assert result.holds
+    assert result.audits[0].compared == 300
+    assert all(sum(sizes) <= 20_000 or len(sizes) == 1 for sizes in decoded)
+    assert len(compared) > 3
