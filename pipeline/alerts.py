@@ -33,11 +33,15 @@ if TYPE_CHECKING:
     from pipeline.detectors.base import Detector
     from pipeline.engine import Engine
     from pipeline.lake import Lake, Snapshot
+    from pipeline.lake.store import Store
     from pipeline.profiles import Profiles
     from pipeline.score_tables import Subjects
 
 LIVE = "alerts"
 """Folder of the lake with the alerts that workers raised, one file each."""
+
+REFERENCES = "references"
+"""Folder of the lake with the shipped references that live alerts were judged by, one file each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,20 +233,43 @@ def live_alerts(lake: Lake) -> list[Alert]:
     return [Alert.from_row(json.loads(data)) for data in found if data is not None]
 
 
+def keep_reference(store: Store, reference: Reference) -> None:
+    """Put a shipped reference into the lake: the next version ships others, and its alerts are to be derived again."""
+    key = f"{REFERENCES}/{reference.fingerprint}.json"
+    if not store.exists(key):
+        store.put_bytes(canonical(reference.to_json()), key)
+
+
 def find_reference(snapshot: Snapshot, fingerprint: str) -> Reference:
-    """A shipped reference, or one of the lake's table.
+    """A shipped reference, one kept in the lake, or one of the lake's table.
 
     Raises
     ------
     LakeError
-        Neither has it.
+        None of them has it, or what bears its name is another.
     """
     for reference in shipped_references().values():
         if reference.fingerprint == fingerprint:
             return reference
+    key = f"{REFERENCES}/{fingerprint}.json"
+    data = snapshot.store.read_bytes(key)
+    if data is not None:
+        return _kept_reference(data, fingerprint, str(snapshot.store.path(key)))
     files = snapshot.table_files("reference_populations")
     tables = [empty_table("reference_populations"), *(pq.read_table(path) for path in files)]
     return Reference.from_table(pa.concat_tables(tables), fingerprint)
+
+
+def _kept_reference(data: bytes, fingerprint: str, place: str) -> Reference:
+    try:
+        reference = Reference.from_json(json.loads(data))
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        msg = f"{place} is not a reference ({error!r}); restore it from a copy of the lake"
+        raise LakeError(msg) from error
+    if reference.fingerprint != fingerprint:
+        msg = f"{place} now has the fingerprint {reference.fingerprint}: it was changed; restore it from a copy of the lake"
+        raise LakeError(msg)
+    return reference
 
 
 def rederive(
@@ -272,10 +299,6 @@ def rederive(
         differences.append(
             f"it was judged by detector {source['detector']}, this version has {detector.fingerprint}"
         )
-    try:
-        reference = find_reference(snapshot, source["reference"])
-    except LakeError as error:
-        return [*differences, error.message]
     profile = read_profiles(
         snapshot,
         engine,
@@ -294,6 +317,11 @@ def rederive(
             f"the profile of {alert.subject_id} from landed records has digest {profile.digest()[:16]}…, the alert "
             f"names {source['profile'][:16]}…: records were altered, lost or added"
         )
+    # After the profile: altered records are told although nobody has the reference any more.
+    try:
+        reference = find_reference(snapshot, source["reference"])
+    except LakeError as error:
+        return [*differences, error.message]
     table = signal_table(profile, Context(reference.population))
     judgement = detector.judge(table, reference)
     differences += [

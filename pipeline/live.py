@@ -6,26 +6,30 @@ Nothing here reads or writes: counts come from the accepted records, profiles fr
 from __future__ import annotations
 
 import math
+import threading
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from pipeline.alerts import Scope, make_alert
+from pipeline.alerts import Scope, keep_reference, make_alert
 from pipeline.detectors import get_detector
 from pipeline.detectors.base import MIN_RECORDS
 from pipeline.detectors.robust import shipped_references
 from pipeline.errors import UsageError
 from pipeline.lake.paths import Chain
 from pipeline.lake.reader import read_profiles
+from pipeline.lake.rowgroups import gone
 from pipeline.lake.selection import below
 from pipeline.profiles import Profiles
+from pipeline.records.schema import KIND_RECORD
 from pipeline.score_tables import judged
 from pipeline.signals import Context, signal_table
 from pipeline.times import moment
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
     import pyarrow as pa
@@ -100,7 +104,12 @@ class Snapshotted:
 
 
 class LiveScorer:
-    """Counts records per account, and judges those that reach a look.
+    """Counts records per account, and judges those that reach a look. Safe to use from several threads.
+
+    Counts go wrong when partitions change hands: another worker has landed records that were never counted here, and
+    records that are read again are counted twice. A look reads the true number, and the count goes on from there. No
+    look of an account is judged twice, and none that it had reached before its records came here: another worker, or
+    this one before its restart, has spent that level.
 
     Parameters
     ----------
@@ -114,6 +123,8 @@ class LiveScorer:
         Records per account so far (after a restart).
     detector, references
         Default: the robust one and the shipped ones.
+    keep
+        Told each reference that an alert was judged by, before the alert is given out.
     """
 
     def __init__(
@@ -125,11 +136,17 @@ class LiveScorer:
         counts: Mapping[str, int] | None = None,
         detector: Detector | None = None,
         references: Mapping[str, Reference] | None = None,
+        keep: Callable[[Reference], None] | None = None,
     ) -> None:
         self.schedule = schedule or LookSchedule()
         self._source = source
         self._engine = engine
+        self._keep = keep
+        self._lock = threading.Lock()
         self._counts = dict(counts or {})
+        # Of accounts that sent something here: records since the start or the last look, and the last look.
+        self._seen: dict[str, int] = {}
+        self._judged: dict[str, int] = {}
         self._detector = detector or get_detector()
         every = shipped_references() if references is None else references
         self._references = {int(name.rpartition("-")[2]): each for name, each in every.items() if "-" in name}
@@ -138,31 +155,53 @@ class LiveScorer:
         """Count accepted records; the accounts that have reached a look, sorted."""
         counted = accepted.column("account_id").value_counts()
         due = []
-        for entry in counted.to_pylist():
-            account, more = entry["values"], entry["counts"]
-            before = self._counts.get(account, 0)
-            self._counts[account] = before + more
-            if self.schedule.crossed(before, before + more) is not None:
-                due.append(account)
+        with self._lock:
+            for entry in counted.to_pylist():
+                account, more = entry["values"], entry["counts"]
+                before = self._counts.get(account, 0)
+                self._counts[account] = before + more
+                self._seen[account] = self._seen.get(account, 0) + more
+                if self.schedule.crossed(before, before + more) is not None:
+                    due.append(account)
         return sorted(due)
 
     def look(self, accounts: Sequence[str], held: Sequence[pa.Table]) -> list[Mapping[str, Any]]:
         """Judge accounts by what is landed and held; JSON-ready alerts."""
         if not accounts:
             return []
+        with self._lock:
+            seen = {account: self._seen.get(account, 0) for account in accounts}
         found = self._source(accounts, held)
-        return [alert.to_json() for alert in self.alerts(found)]
-
-    def alerts(self, found: Snapshotted) -> list[Alert]:
-        """Alerts about accounts by their profiles so far."""
         whole = found.profiles.by_account()
-        looks = np.array(
-            [-1 if (at := self.schedule.look_at(n)) is None else at for n in whole.records.tolist()]
-        )
-        raised = []
-        for look in sorted(set(looks[looks >= 0].tolist())):
-            raised += self._judge(whole.take(looks == look), found, int(look))
-        return sorted(raised, key=lambda alert: alert.alert_id)
+        totals = dict(zip(whole.account_id.tolist(), whole.records.tolist(), strict=True))
+        looks = np.array([self._due(account, n, seen.get(account, 0)) for account, n in totals.items()])
+        raised: list[Alert] = []
+        for look in sorted({int(each) for each in looks if each >= 0}):
+            raised += self._judge(whole.take(looks == look), found, look)
+        self._go_on(totals, seen)
+        return [alert.to_json() for alert in sorted(raised, key=lambda alert: alert.alert_id)]
+
+    def _due(self, account: str, records: int, seen: int) -> int:
+        """The look that is to be judged of an account with so many records, ``seen`` of them here; -1: none."""
+        look = self.schedule.look_at(records)
+        if look is None:
+            return -1
+        with self._lock:
+            known = self._counts.get(account, 0) - self._seen.get(account, 0)
+            judged = self._judged.get(account)
+        passed = (judged, self.schedule.look_at(known), self.schedule.look_at(records - seen))
+        return -1 if any(each is not None and each >= look for each in passed) else look
+
+    def _go_on(self, totals: Mapping[str, int], seen: Mapping[str, int]) -> None:
+        """Count on from the true numbers, and from what has come since they were asked for."""
+        with self._lock:
+            for account, records in totals.items():
+                later = self._seen.get(account, 0) - seen.get(account, 0)
+                self._counts[account] = records + later
+                self._seen[account] = later
+                look = self.schedule.look_at(records)
+                if look is not None:
+                    self._judged[account] = max(look, self._judged.get(account, look))
 
     def _judge(self, whole: Profiles, found: Snapshotted, look: int) -> list[Alert]:
         wanted = self.schedule.records(look)
@@ -194,7 +233,9 @@ class LiveScorer:
             fdr=self.schedule.alpha,
         )
         level = self.schedule.spend(look)
-        p = np.nan_to_num(subjects.judgement.p_value, nan=1.0)
+        rows = np.flatnonzero(np.nan_to_num(subjects.judgement.p_value, nan=1.0) <= level).tolist()
+        if rows and self._keep is not None:
+            self._keep(reference)
         return [
             make_alert(
                 whole.take(slice(row, row + 1)),
@@ -204,7 +245,7 @@ class LiveScorer:
                 members=[str(whole.account_id[row])],
                 extra={"look": {"records": wanted, "level": level, "alpha": self.schedule.alpha}},
             )
-            for row in np.flatnonzero(p <= level).tolist()
+            for row in rows
         ]
 
 
@@ -243,14 +284,38 @@ class LakeSource:
         return Snapshotted(Profiles.merge(*parts), vector, snapshot.manifest.number)
 
     def counts(self) -> dict[str, int]:
-        """Records per account in the lake: where counting goes on after a restart."""
-        from pipeline.lake.reader import iter_profiles
+        """Records per account in the lake: where counting goes on after a restart.
 
-        totals: dict[str, int] = {}
-        for block in iter_profiles(self._lake.snapshot(), self._engine):
-            whole = block.by_account()
-            totals.update(zip(whole.account_id.tolist(), whole.records.tolist(), strict=True))
-        return totals
+        Reads two columns of the windows, and one of the segments that have none yet.
+
+        Raises
+        ------
+        LakeError
+            A file was swept meanwhile.
+        """
+        import pyarrow.parquet as pq
+
+        snapshot = self._lake.snapshot()
+        totals: Counter[str] = Counter()
+        try:
+            for path in snapshot.window_files():
+                table = pq.read_table(path, columns=["account_id", "records"])
+                summed = table.group_by("account_id").aggregate([("records", "sum")])
+                _add(totals, summed["account_id"], summed["records_sum"])
+            for path in snapshot.loose_files():
+                kind = [("kind", "=", KIND_RECORD)]
+                counted = pq.read_table(path, columns=["account_id"], filters=kind)[
+                    "account_id"
+                ].value_counts()
+                _add(totals, counted.field("values"), counted.field("counts"))
+        except FileNotFoundError as error:
+            raise gone(error) from error
+        return dict(totals)
+
+
+def _add(totals: Counter[str], accounts: pa.Array, records: pa.Array) -> None:
+    for account, n in zip(accounts.to_pylist(), records.to_pylist(), strict=True):
+        totals[account] += n
 
 
 def _not_below(table: pa.Table, vector: Mapping[str, int]) -> pa.Table:
@@ -273,4 +338,10 @@ def _ends(table: pa.Table) -> dict[str, int]:
 def live_scorer(lake: Lake, engine: Engine, schedule: LookSchedule | None = None) -> LiveScorer:
     """A scorer for a worker on this lake, counting on from what is landed."""
     source = LakeSource(lake, engine)
-    return LiveScorer(source, engine, schedule=schedule, counts=source.counts())
+    return LiveScorer(
+        source,
+        engine,
+        schedule=schedule,
+        counts=source.counts(),
+        keep=lambda reference: keep_reference(lake.store, reference),
+    )

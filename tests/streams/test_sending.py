@@ -16,13 +16,14 @@ from pipeline.metrics import Metrics
 from pipeline.parameters import Parameters
 from pipeline.records.schema import REJECTED_SCHEMA
 from streams import dead_letter
+from streams import looks as looks_module
 from streams.alerts import Alerts
 from streams.dead_letter import RAW_BYTES, DeadLetters, letters
 from streams.looks import Looks
 from streams.settings import WorkerSettings, one_thread_per_product
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
 
@@ -98,28 +99,135 @@ def test_no_topic_sends_nothing() -> None:
 ALERT = {"alert_id": "alert-1", "detector": "robust", "subject_kind": "account", "subject_id": "a"}
 
 
+def make_lake(folder: Path) -> Lake:
+    return Lake.open_or_create(folder / "lake", parameters=Parameters.default())
+
+
+def in_lake(lake: Lake, folder: str = "alerts") -> list[str]:
+    return sorted(path.stem for path in (lake.root / folder).glob("*.json"))
+
+
 def test_an_alert_is_raised_once_in_topic_and_lake(tmp_path: Path) -> None:
-    lake = Lake.open_or_create(tmp_path / "lake", parameters=Parameters.default())
+    lake = make_lake(tmp_path)
     producer, metrics = Producer(), Metrics()
     alerts = Alerts("alerts", lake, producer, metrics)
     asyncio.run(alerts.publish([ALERT]))
     asyncio.run(alerts.publish([ALERT]))
+    asyncio.run(Alerts("alerts", lake, producer, metrics).publish([ALERT]))
     assert [(t, k) for t, k, _ in producer.acknowledged] == [("alerts", b"alert-1")]
     assert json.loads((lake.root / "alerts" / "alert-1.json").read_text()) == ALERT
     assert metrics.value(m.ALERTS, "robust") == 1
+    assert in_lake(lake, "unsent") == []
 
 
-def test_an_alert_whose_sending_failed_is_not_taken_for_raised(tmp_path: Path) -> None:
-    lake = Lake.open_or_create(tmp_path / "lake", parameters=Parameters.default())
-    alerts = Alerts("alerts", lake, Producer(fail_ack=1), Metrics())
+@pytest.mark.parametrize(("queue", "ack"), [(1, 0), (0, 1)])
+def test_an_alert_that_was_not_sent_waits_and_the_others_do_not(tmp_path: Path, queue: int, ack: int) -> None:
+    lake, producer, metrics = make_lake(tmp_path), Producer(queue, ack), Metrics()
+    alerts = Alerts("alerts", lake, producer, metrics)
+    other = {**ALERT, "alert_id": "alert-2"}
+    with pytest.raises(OSError, match=r"timed out|buffer full"):
+        asyncio.run(alerts.publish([ALERT, other]))
+    assert in_lake(lake) == ["alert-1", "alert-2"]
+    assert in_lake(lake, "unsent") == ["alert-1"]
+    assert alerts.waiting == 1
+    asyncio.run(alerts.publish([]))
+    assert [key for _, key, _ in producer.acknowledged] == [b"alert-2", b"alert-1"]
+    assert (alerts.waiting, in_lake(lake, "unsent"), metrics.value(m.ALERTS, "robust")) == (0, [], 2)
+
+
+def test_what_a_stopped_worker_left_unsent_the_next_one_sends(tmp_path: Path) -> None:
+    lake = make_lake(tmp_path)
     with pytest.raises(OSError, match="timed out"):
-        asyncio.run(alerts.publish([ALERT]))
-    assert not (lake.root / "alerts").exists() or not list((lake.root / "alerts").glob("*.json"))
+        asyncio.run(Alerts("alerts", lake, Producer(fail_ack=1), Metrics()).publish([ALERT]))
+    # And one that died before the alert itself was in the lake.
+    early = {**ALERT, "alert_id": "alert-0"}
+    lake.store.put_bytes(json.dumps(early).encode(), "unsent/alert-0.json")
+    producer = Producer()
+
+    async def scene() -> None:
+        looks = Looks(Scorer(), Alerts("alerts", lake, producer, Metrics()), Metrics(), list)
+        await looks.close(10)
+
+    asyncio.run(scene())
+    assert [key for _, key, _ in producer.acknowledged] == [b"alert-0", b"alert-1"]
+    assert in_lake(lake) == ["alert-0", "alert-1"]
+    assert in_lake(lake, "unsent") == []
+
+
+def test_an_alert_that_the_lake_did_not_take_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lake, producer = make_lake(tmp_path), Producer()
+    alerts = Alerts("alerts", lake, producer, Metrics())
+
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(lake.store, "_link", full)
+        with pytest.raises(OSError, match="No space"):
+            asyncio.run(alerts.publish([ALERT]))
+    assert producer.acknowledged == []
+    asyncio.run(alerts.publish([]))
+    assert in_lake(lake) == ["alert-1"]
+    assert len(producer.acknowledged) == 1
+
+
+async def until(happened: Callable[[], Any]) -> None:
+    async with asyncio.timeout(20):
+        while not happened():
+            await asyncio.sleep(0.002)
+
+
+def test_alerts_outlast_an_alert_topic_that_is_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody observes anything any more: the pause alone tries again."""
+    monkeypatch.setattr(looks_module, "FIRST_PAUSE", 0.001)
+    lake, producer, scorer = make_lake(tmp_path), Producer(fail_ack=5), Scorer()
+
+    async def scene() -> None:
+        looks = Looks(scorer, Alerts("alerts", lake, producer, Metrics()), Metrics(), list)
+        looks.observe(pa.table({"account_id": ["a", "b", "c"]}))
+        await until(lambda: len(producer.acknowledged) == 3)
+        await looks.close(10)
+
+    asyncio.run(scene())
+    assert sorted(key for _, key, _ in producer.acknowledged) == [b"alert-a", b"alert-b", b"alert-c"]
+    assert scorer.looked == [("a", "b", "c")]
+    assert in_lake(lake) == ["alert-a", "alert-b", "alert-c"]
+
+
+def test_accounts_stay_due_while_the_lake_cannot_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(looks_module, "FIRST_PAUSE", 0.001)
+    scorer, metrics = Scorer(fails=3), Metrics()
+
+    async def scene() -> None:
+        looks = Looks(scorer, Alerts(None, make_lake(tmp_path), Producer(), metrics), metrics, list)
+        looks.observe(pa.table({"account_id": ["a"]}))
+        await until(lambda: scorer.looked)
+        await looks.close(10)
+
+    asyncio.run(scene())
+    assert scorer.looked == [("a",)]
+    assert metrics.total(m.SCORING_FAILURES) == 3
+
+
+def test_a_stop_does_not_wait_for_what_cannot_be_done(tmp_path: Path) -> None:
+    scorer = Scorer(fails=10**9)
+
+    async def scene() -> None:
+        lake = make_lake(tmp_path)
+        looks = Looks(scorer, Alerts("alerts", lake, Producer(), Metrics()), Metrics(), list)
+        looks.observe(pa.table({"account_id": ["a"]}))
+        async with asyncio.timeout(5):
+            await looks.close(60)
+
+    asyncio.run(scene())
 
 
 class Scorer:
-    def __init__(self, *, breaks: bool = False) -> None:
+    def __init__(self, *, breaks: bool = False, fails: int = 0) -> None:
         self.looked: list[tuple[str, ...]] = []
+        self.fails = fails
         self.breaks = breaks
 
     def observe(self, accepted: pa.Table) -> list[str]:
@@ -129,6 +237,9 @@ class Scorer:
         if self.breaks:
             msg = "broken detector"
             raise ValueError(msg)
+        if self.fails:
+            self.fails -= 1
+            raise OSError(5, "Input/output error")
         self.looked.append(tuple(accounts))
         return [{**ALERT, "alert_id": f"alert-{name}"} for name in accounts]
 
