@@ -19,7 +19,8 @@ def declare_lost(
 ) -> Segment:
     """Land an empty segment from the head to before ``next_offset`` that names the range as lost.
 
-    Only for offsets that the log no longer has. `verify` reports the range from then on.
+    Only for offsets that the log no longer has (`pipeline.kafka.losses.check_lost`): `verify` reports the range from then
+    on, and as an error every record of it that Kafka has after all.
 
     Raises
     ------

@@ -14,10 +14,12 @@ import pytest
 from kafka import TopicPartition
 
 from pipeline.assembly import engine_for, open_or_create_lake
+from pipeline.cli.main import run
 from pipeline.clock import SystemClock
-from pipeline.errors import LostRecords
+from pipeline.errors import LostRecords, UsageError
 from pipeline.kafka import client, topics
 from pipeline.kafka.audit import _Comparison, audit_chain
+from pipeline.kafka.losses import check_lost
 from pipeline.lake.compaction import compact
 from pipeline.lake.losses import declare_lost
 from pipeline.landing import LandingSettings, PartitionLander
@@ -244,6 +246,49 @@ def test_a_declaration_excuses_nothing_that_kafka_still_has(kafka, tmp_path, abs
     assert named(result) == {("not_lost", f"offset {offset}, record 0") for offset in range(90, 95)}
     delete_below(kafka, name, 95)
     assert verify(lake, engine, kafka=side).holds
+
+
+def test_only_what_kafka_has_deleted_can_be_declared_lost(kafka, tmp_path, capsys):
+    name, topic_id, _ = produce(kafka)
+    lake = open_or_create_lake(tmp_path / "lake", clock=CLOCK)
+    lake, engine, side = land(kafka, lake, name, topic_id, 90)
+
+    def declare(next_offset, *more, partition=0):
+        command = ["declare-lost", "--lake", str(lake.root), "--topic", name, "--partition", str(partition)]
+        command += ["--next-offset", str(next_offset), "--by", "operator", "--why", "retention", *more]
+        code = run([*command, "--bootstrap-servers", kafka.bootstrap_servers])
+        return code, " ".join(capsys.readouterr().err.split())
+
+    code, said = declare(95)
+    assert code == 2
+    assert "Kafka still has offsets 0 to 94; its log starts at 0" in said
+    delete_below(kafka, name, 120)
+    code, said = declare(110)
+    assert code == 2
+    assert "offsets 110 to 119 are gone as well; its log starts at 120, so give --next-offset 120" in said
+    code, said = declare(120, partition=7)
+    assert code == 2
+    assert "has partitions 0 to 0, not 7" in said
+    assert lake.head(topic_id, 0) == 90
+    assert declare(120)[0] == 0
+    assert lake.head(topic_id, 0) == 120
+    result = verify(lake, engine, kafka=side)
+    assert result.holds
+    assert named(result, "note") == {("declared_lost", "offsets 90 to 119")}
+    assert declare(123, "--force")[0] == 0
+    assert named(verify(lake, engine, kafka=side)) == {
+        ("not_lost", f"offset {offset}, record 0") for offset in range(120, 123)
+    }
+
+
+def test_a_loss_is_declared_for_the_cluster_that_was_landed(kafka, tmp_path):
+    name, _, _ = produce(kafka)
+    lake = open_or_create_lake(tmp_path / "lake", clock=CLOCK)
+    with pytest.raises(UsageError, match="holds nothing of a topic"):
+        check_lost(lake, kafka.bootstrap_servers, name, 0, 5)
+    lake.begin("AAAAAAAAAAAAAAAAAAAAAA", 0, topic=name, start=0, cluster_id="c", clock=CLOCK)
+    with pytest.raises(UsageError, match="recreated, or this is another cluster"):
+        check_lost(lake, kafka.bootstrap_servers, name, 0, 5, force=True)
 
 
 def test_retention_goes_on_while_it_reads(kafka, tmp_path, monkeypatch):
