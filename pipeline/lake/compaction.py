@@ -20,8 +20,15 @@ import pyarrow.parquet as pq
 
 from pipeline.errors import ChainMoved, LakeError
 from pipeline.lake.documents import canonical, digest, file_digest, readable
+from pipeline.lake.graveyard import recover
 from pipeline.lake.manifest import Manifest, RunFile, Span
-from pipeline.lake.ordering import position_pairs, positions_digest, sort_positions, sort_records
+from pipeline.lake.ordering import (
+    contents_digest,
+    position_pairs,
+    positions_digest,
+    sort_positions,
+    sort_records,
+)
 from pipeline.lake.parquet import RECORDS_ROW_GROUP, LakeFileWriter
 from pipeline.lake.paths import run_folder
 from pipeline.lake.profile_files import MIN_RECORDS, ProfileFilesWriter
@@ -154,7 +161,7 @@ def _publish(
         "window_seconds": lake.config.window_seconds,
     }
     for file in files:
-        if not lake.store.exists(file.path):
+        if not recover(lake.store, file.path):
             msg = f"{lake.store.path(file.path)} was swept before its run was published; compact again"
             raise ChainMoved(msg)
 
@@ -227,18 +234,25 @@ def _with_run_id(span: Span, run_id: str) -> Span:
 
 
 def _look_into(lake: Lake, plan: _Plan, segments: Sequence[Segment]) -> None:
-    """Dates and positions of one chain's segments, checked against what they say of themselves."""
+    """Dates and positions of one chain's segments, checked against what they say of themselves.
+
+    Contents too: what is absorbed gets digests of its own, and these would vouch for whatever was done to a segment.
+    """
     hasher = hashlib.blake2b(digest_size=32)
     counted = {"records": 0, "rejected": 0, "forgotten": 0}
+    schema = segment_schema(lake.config.space)
     for segment in segments:
         path = lake.store.path(segment.key)
         try:
-            table = pq.read_table(path, columns=["offset", "row", "kind", "event_time"], partitioning=None)
+            table = pq.read_table(path, schema=schema, partitioning=None)
         except FileNotFoundError as error:
             raise gone(error) from error
         pairs = position_pairs(table)
         if positions_digest(pairs) != segment.positions_digest:
             msg = f"{path}: its positions are not those it was landed with; run `distillwatch verify`"
+            raise LakeError(msg)
+        if contents_digest(table) != segment.contents_digest:
+            msg = f"{path}: its contents are not those it was landed with; restore it from a copy of the lake, or see `distillwatch verify`"
             raise LakeError(msg)
         hasher.update(np.ascontiguousarray(pairs, "<i8").tobytes())
         plan.dates.update(_dates(table.column("event_time")))
@@ -386,11 +400,16 @@ class _DateWriter:
     def _put(self, kind: str, temporary: Path, rows: int) -> RunFile:
         store = self._lake.store
         key = f"{run_folder(self._run_id, self._date)}/{kind}.parquet"
-        if not store.put_file(temporary, key):
-            # An earlier attempt got this far, or another compactor is doing the same.
-            store.touch(key)
         path = store.path(key)
-        return RunFile(self._run_id, self._date, kind, key, rows, path.stat().st_size, file_digest(path))
+        try:
+            if not store.put_file(temporary, key):
+                # An earlier attempt got this far, or another compactor is doing the same.
+                store.touch(key)
+            size, content = path.stat().st_size, file_digest(path)
+        except FileNotFoundError as error:
+            msg = f"{path} was swept while its run was being written; compact again"
+            raise ChainMoved(msg) from error
+        return RunFile(self._run_id, self._date, kind, key, rows, size, content)
 
 
 def _read_done(lake: Lake, run_id: str, date: str) -> list[RunFile] | None:

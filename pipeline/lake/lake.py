@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from pipeline.clock import Clock, SystemClock
-from pipeline.errors import LakeError, SpaceMismatch
+from pipeline.errors import ChainMoved, LakeError, SpaceMismatch
 from pipeline.lake.chain import ChainFollower, Origin, read_origin
 from pipeline.lake.config import LakeConfig
 from pipeline.lake.documents import file_digest, readable
+from pipeline.lake.graveyard import recover
 from pipeline.lake.manifest import Manifest, TableFile, check_successor
 from pipeline.lake.parquet import LIGHT_ROW_GROUP, LakeFileWriter
 from pipeline.lake.paths import LAKE_FILE, MANIFESTS, PARAMETERS, SEGMENTS, TABLES, Chain, manifest_key
@@ -21,7 +22,7 @@ from pipeline.lake.snapshot import Snapshot, Tail
 from pipeline.lake.store import LocalStore, Store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     import pyarrow as pa
 
@@ -296,14 +297,16 @@ class Lake:
             raise LakeError(msg)
         return Manifest.from_bytes(data, self.store.path(key))
 
-    def publish(self, update: Callable[[Manifest], Manifest]) -> Manifest:
+    def publish(self, update: Callable[[Manifest], Manifest], *, again: bool = False) -> Manifest:
         """Publish what ``update`` makes of the current manifest; after a lost race, of the winner's.
 
         ``update`` may be called several times; it may raise to give up, or return its argument when there is
-        nothing (left) to do.
+        nothing (left) to do. With ``again`` that is published too, under the next number.
 
         Raises
         ------
+        ChainMoved
+            A file that the update names was swept before it could be published.
         LakeError
             The update would move a chain back.
         """
@@ -311,9 +314,12 @@ class Lake:
         while True:
             current = self.manifest()
             updated = update(current)
-            if updated == current:
+            if updated == current and not again:
                 return current
             check_successor(current, updated)
+            # Looked at for every number that is tried, and once more at the end: see `pipeline.lake.graveyard`.
+            added = updated.keys() - current.keys()
+            self._require(added)
             number = current.number + 1
             new = replace(updated, number=number, writer=writer, created_at=str(iso(self.clock.now())))
             if not self.store.put_bytes(new.to_bytes(), manifest_key(number)):
@@ -321,23 +327,36 @@ class Lake:
                 if winner.writer != writer:
                     continue
             self._manifest = new
+            for key in added:
+                recover(self.store, key)
             return new
+
+    def _require(self, keys: Iterable[str]) -> None:
+        """See to it that files which a manifest names lie under their names."""
+        for key in keys:
+            if not recover(self.store, key):
+                msg = f"{self.store.path(key)} was swept before it was published; do the same again"
+                raise ChainMoved(msg)
 
     def put_table(self, name: str, table: pa.Table) -> TableFile:
         """Write one file of a result table; it is live once a manifest names it.
 
         Equal rows give the same name, so writing them again adds nothing.
         """
-        temporary = self.store.temporary()
-        with LakeFileWriter(temporary, table.schema, row_group=LIGHT_ROW_GROUP) as writer:
-            writer.write(table)
-            writer.close({"table": name, "lake_fingerprint": self.fingerprint})
-        content = file_digest(temporary)
-        size = temporary.stat().st_size
-        key = f"{TABLES}/{name}/{content[:32]}.parquet"
-        if not self.store.put_file(temporary, key):
-            self.store.touch(key)
-        return TableFile(path=key, rows=table.num_rows, bytes=size, digest=content)
+        while True:
+            temporary = self.store.temporary()
+            with LakeFileWriter(temporary, table.schema, row_group=LIGHT_ROW_GROUP) as writer:
+                writer.write(table)
+                writer.close({"table": name, "lake_fingerprint": self.fingerprint})
+            content = file_digest(temporary)
+            size = temporary.stat().st_size
+            key = f"{TABLES}/{name}/{content[:32]}.parquet"
+            if not self.store.put_file(temporary, key):
+                try:
+                    self.store.touch(key)
+                except FileNotFoundError:
+                    continue  # swept between the two: write it anew
+            return TableFile(path=key, rows=table.num_rows, bytes=size, digest=content)
 
 
 def _difference(found: LakeConfig, wanted: LakeConfig) -> str:

@@ -68,6 +68,14 @@ class Store(Protocol):
         """Free a name; no error if it is free."""
         ...
 
+    def move(self, key: str, aside: str) -> bool:
+        """Give a file another name, which nobody has; False if there is no such file."""
+        ...
+
+    def put_back(self, aside: str, key: str) -> None:
+        """Undo a `move`, unless the name is taken again. ``aside`` is gone afterwards; it may be gone before."""
+        ...
+
     def path(self, key: str) -> Path:
         """Where readers find a file."""
         ...
@@ -171,6 +179,29 @@ class LocalStore:
         """Free a name."""
         self._unlink(self._root / key)
 
+    def move(self, key: str, aside: str) -> bool:
+        """Give a file another name, which nobody has; False if there is no such file."""
+        self._make_folder((self._root / aside).parent)
+        try:
+            self._rename(self._root / key, self._root / aside)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def put_back(self, aside: str, key: str) -> None:
+        """Undo a `move`, unless the name is taken again."""
+        # Not `put_file`, which gives up what it cannot publish.
+        final = self._root / key
+        self._make_folder(final.parent)
+        try:
+            self._link(self._root / aside, final)
+        except FileExistsError:
+            pass
+        except FileNotFoundError:
+            return
+        self._sync_folder(final.parent)
+        self._unlink(self._root / aside)
+
     def remove_folder(self, folder: str) -> None:
         """Remove a folder if it is empty."""
         with suppress(OSError):
@@ -197,6 +228,9 @@ class LocalStore:
 
     def _link(self, source: Path, target: Path) -> None:
         os.link(source, target)
+
+    def _rename(self, source: Path, target: Path) -> None:
+        source.rename(target)
 
     def _sync_folder(self, folder: Path) -> None:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)

@@ -61,6 +61,9 @@ class FaultyStore(LocalStore):
     def _sync_folder(self, folder: Path) -> None:
         self._around(super()._sync_folder, folder)
 
+    def _rename(self, source: Path, target: Path) -> None:
+        self._around(super()._rename, source, target)
+
     def _unlink(self, path: Path) -> None:
         self._around(super()._unlink, path)
 

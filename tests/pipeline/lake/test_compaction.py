@@ -4,6 +4,7 @@ import os
 from dataclasses import replace
 from datetime import UTC, datetime
 
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from lake_support import TOPIC_ID, decoded, engine, make_lake, make_lander, make_records, make_rejected, part
@@ -13,6 +14,7 @@ from pipeline.errors import ChainMoved, LakeError
 from pipeline.lake import Lake
 from pipeline.lake.compaction import compact
 from pipeline.lake.coverage import check_coverage
+from pipeline.lake.ordering import contents_digest
 from pipeline.lake.reader import read_profiles, read_records
 from pipeline.lake.segments import ordered_segment_table, put_segment
 from pipeline.lake.sweep import sweep
@@ -178,7 +180,12 @@ def test_rejected_records_and_tombstones_move_along(quick_path):
     )
     path.unlink()
     count = sum(mask)
-    put_segment(lake.store, forgotten, replace(segment, records=400 - count, forgotten=count))
+    contents = contents_digest(forgotten)
+    put_segment(
+        lake.store,
+        forgotten,
+        replace(segment, records=400 - count, forgotten=count, contents_digest=contents),
+    )
     lake = Lake.open(lake.root, clock=lake.clock)
     kept = RECORDS.filter(pa.array([name != gone for name in RECORDS.column("account_id").to_pylist()]))
     compacted = compact(lake, engine())
@@ -201,6 +208,20 @@ def test_a_segment_that_is_not_what_it_says_is_not_absorbed(lake):
     put_segment(lake.store, table, replace(segment, records=149))
     with pytest.raises(LakeError, match="positions are not those it was landed with"):
         compact(Lake.open(lake.root), engine())
+
+
+def test_a_segment_with_other_contents_is_not_absorbed(lake):
+    """Its positions, counts and metadata are as they were; after it was absorbed, nothing could tell any more."""
+    segment = lake.snapshot().segments[1]
+    path = lake.store.path(segment.key)
+    table = pq.read_table(path, partitioning=None)
+    place = table.schema.get_field_index("output_tokens")
+    altered = pc.add(table.column(place), 1)
+    path.unlink()
+    put_segment(lake.store, table.set_column(place, table.schema.field(place), altered), segment)
+    with pytest.raises(LakeError, match="contents are not those it was landed with"):
+        compact(Lake.open(lake.root), engine())
+    assert lake.manifest().number == 0
 
 
 # Sweeping

@@ -21,6 +21,7 @@ lake, name = Lake.open(sys.argv[1]), sys.argv[2]
 print("ready", flush=True)
 sys.stdin.readline()
 for n in range(int(sys.argv[3])):
+    lake.store.put_bytes(b"x", f"{name}-{n}")
     lake.publish(lambda m: m.with_tables("alerts", [TableFile(f"{name}-{n}", 1, 1, "x")], append=True))
 """
 
@@ -122,6 +123,7 @@ def test_ones_own_publication_is_recognised_after_a_failed_answer(tmp_path):
 
     store = FaultyStore(tmp_path / "lake")
     lake = make_lake(tmp_path / "lake", store=store)
+    store.put_bytes(b"rows", "x")
     put, calls = store.put_bytes, []
 
     def put_and_say_no(data, key):
@@ -132,6 +134,12 @@ def test_ones_own_publication_is_recognised_after_a_failed_answer(tmp_path):
     manifest = lake.publish(lambda m: m.with_tables("alerts", [TableFile("x", 1, 1, "d")]))
     assert calls == [True]
     assert manifest.number == 1
+
+
+def test_a_file_that_is_not_there_is_not_published(lake):
+    with pytest.raises(ChainMoved, match="swept before it was published"):
+        lake.publish(lambda m: m.with_tables("alerts", [TableFile("x", 1, 1, "d")]))
+    assert lake.manifest().number == 0
 
 
 def test_tables_are_immutable_files_named_by_content(lake):

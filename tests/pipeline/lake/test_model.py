@@ -6,6 +6,7 @@ After every action the reachable lake has to hold exactly the offsets below its 
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from contextlib import suppress
@@ -41,6 +42,13 @@ OFFSETS = RECORDS.column("offset").to_numpy()
 def fetch(low, high):
     mask = pa.array((low <= OFFSETS) & (high > OFFSETS))
     return decoded(RECORDS.filter(mask), make_rejected([o for o in REJECTED if low <= o < high]))
+
+
+def age_runs(folder):
+    """Every file of a run looks as if it had been there for ever."""
+    for path in [*folder.glob("runs/*/*/*"), *folder.glob("tables/*/*")]:
+        with suppress(FileNotFoundError):
+            os.utime(path, (0, 0))
 
 
 @dataclass
@@ -80,6 +88,10 @@ class Process:
             case ("sweep",):
                 # Time stands still: what the manifest lets go goes at once, what is being written stays.
                 sweep(self.lake, 0, self.clock)
+            case ("sweep_runs",):
+                # As if half a day had gone by since a compaction stopped, or stalled in its last steps.
+                age_runs(self.folder)
+                sweep(self.lake, 0, self.clock)
 
     def run(self, action):
         """Do it as a worker would: an overtaken owner goes on from the new head, a dead one starts again."""
@@ -102,7 +114,7 @@ ACTION = st.one_of(
     st.tuples(st.just("land")),
     st.tuples(st.just("roll_up")),
     st.tuples(st.just("compact"), st.sampled_from(["tail", "touched"]), st.just(END) | st.integers(0, END)),
-    st.tuples(st.just("sweep")),
+    st.tuples(st.sampled_from(["sweep", "sweep_runs"])),
 )
 FAULT = st.one_of(
     st.none(),
