@@ -170,8 +170,7 @@ def _digest(snapshot: Snapshot, engine: Engine, tell: Callable[[int], None]) -> 
 
 def _differences_message(differences: tuple[Difference, ...]) -> str:
     lines = [
-        f"  {d.account_id}, window {d.window_start}, {d.field}: landed {d.landed}, from records {d.recomputed} ({d.file})"
-        for d in differences[:20]
+        f"  {d.where}: landed {d.landed}, from records {d.recomputed} ({d.file})" for d in differences[:20]
     ]
     more = f"\n  and {len(differences) - 20} more" if len(differences) > 20 else ""
     return (

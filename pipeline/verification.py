@@ -95,7 +95,7 @@ def verify(
             "error",
             "recompute",
             d.file,
-            f"{d.account_id}, window {d.window_start}, {d.field}",
+            d.where,
             str(d.recomputed),
             str(d.landed),
         )

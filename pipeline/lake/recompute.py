@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from pipeline.engine import ENGINE_COLUMNS
 from pipeline.lake.profile_files import MIN_RECORDS
@@ -20,6 +22,7 @@ from pipeline.profiles.schema import (
     PROFILES_SCHEMA,
     WINDOWS_SCHEMA,
 )
+from pipeline.records.schema import KIND_RECORD
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -37,7 +40,10 @@ _KEY = (ACCOUNT, "window_start")
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One field of one landed row that does not follow from the records; ``None`` is "no row"."""
+    """One field of one landed row that does not follow from the records; ``None`` is "no row".
+
+    Without an account it is one of a whole file.
+    """
 
     account_id: str
     window_start: str
@@ -45,6 +51,12 @@ class Difference:
     landed: str | None
     recomputed: str | None
     file: str
+
+    @property
+    def where(self) -> str:
+        """Account, window and field, as messages say it."""
+        row = f"{self.account_id}, window {self.window_start}" if self.account_id else "all rows"
+        return f"{row}, {self.field}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +85,8 @@ def recompute(
     start, stop
         Windows with ``start <= window_start < stop``; naive times are UTC.
     sample
-        How many (account, window) rows to recompute, spread over the files by their size; None: all.
+        How many (account, window) rows to recompute, spread over the files by their size; None: all. The number of
+        records that all rows of a file count is compared as well.
     seed
         Which ones.
     most
@@ -94,6 +107,9 @@ def recompute(
         files = [SortedFile(source.windows) for source in sources]
         rows = [sum(group.rows for group in file.groups) for file in files]
         for number, (source, file) in enumerate(zip(sources, files, strict=True)):
+            if sample is not None and start is None and stop is None:
+                # Rows that were taken away or added are in no sample.
+                differences += _sums(source)
             if sample is None:
                 compared = _whole(source, file, engine, window_range)
             else:
@@ -127,6 +143,38 @@ def _whole(
     for low, high in ranges(plan_cuts(records, _RECORDS)):
         pieces = [piece for cursor in record_cursors for piece in cursor.take(low, high)]
         yield _compare(source, engine, light.take(low, high), heavy.take(low, high) if heavy else [], pieces)
+
+
+def _sums(source: Source) -> list[Difference]:
+    """Whether the landed rows count as many records as there are, and the heavy ones as many as they have to."""
+    records = sum(_records_of(path) for path in source.records)
+    counts = pq.read_table(source.windows, columns=["records"], partitioning=None)["records"]
+    thick = _sum(counts.filter(pc.greater_equal(counts, MIN_RECORDS)))
+    heavy = (
+        _sum(pq.read_table(source.profiles, columns=["records"], partitioning=None)["records"])
+        if source.profiles
+        else 0
+    )
+    return [
+        Difference("", "", "sum of records", str(landed), str(wanted), str(file))
+        for file, landed, wanted in (
+            (source.windows, _sum(counts), records),
+            (source.profiles or source.windows, heavy, thick),
+        )
+        if landed != wanted
+    ]
+
+
+def _sum(counts: pa.ChunkedArray) -> int:
+    return pc.sum(counts, min_count=0).as_py() or 0
+
+
+def _records_of(path: Path) -> int:
+    """Records of a segment or of a run's file; what was forgotten does not count."""
+    kinds = pq.read_table(path, columns=["kind"], read_dictionary=["kind"], partitioning=None)["kind"]
+    return sum(
+        count["counts"] for count in kinds.value_counts().to_pylist() if count["values"] == KIND_RECORD
+    )
 
 
 def _sampled(

@@ -307,6 +307,21 @@ def test_missing_and_invented_windows_are_named(lake):
     }
 
 
+@pytest.mark.parametrize("half", ["windows", "profiles"])
+@pytest.mark.parametrize("where", ["roll-up", "run"])
+def test_rows_that_are_missing_are_noticed_whatever_is_sampled(lake, where, half):
+    rollup = lake.snapshot().rollups[0]
+    landed = {"windows": rollup.key, "profiles": rollup.heavy}[half]
+    path = lake.store.path(landed) if where == "roll-up" else run_path(lake, half)
+    account = pq.read_table(path, partitioning=None).column("account_id")[0]
+    rewrite(path, lambda t: t.filter(pc.not_equal(t.column("account_id"), account)))
+    # With the file's own rows sampled only: what is left of them is right.
+    found = recompute(Lake.open(lake.root).snapshot(), engine(), sample=1).differences
+    (sums,) = [d for d in found if not d.account_id and d.file == str(path)]
+    assert sums.where == "all rows, sum of records"
+    assert int(sums.landed) < int(sums.recomputed)
+
+
 def test_most_bounds_what_is_reported(lake):
     path = lake.store.path(lake.snapshot().rollups[0].key)
     index = 3
