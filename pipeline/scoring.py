@@ -6,7 +6,7 @@ does both. The answer depends on the landed records alone: not on when it runs, 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,7 +26,7 @@ from pipeline.tables import TABLES
 from pipeline.times import moment
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime, timedelta
 
     from pipeline.clock import Clock
@@ -64,7 +64,9 @@ class Scoring:
     tables
         A table for each result table but verdicts.
     manifest
-        Number of the manifest that names the tables; None before `publish`.
+        Number of the manifest that names the tables, or newer ones; None before `publish`.
+    vector
+        Chain key to offset: the records that were judged.
     """
 
     as_of: datetime | None
@@ -76,6 +78,7 @@ class Scoring:
     tables: dict[str, pa.Table]
     seconds: float = 0.0
     manifest: int | None = None
+    vector: Mapping[str, int] = field(default_factory=dict)
 
 
 def score_lake(
@@ -164,7 +167,9 @@ def judge_lake(
         "alerts": alert_table(alerts),
         "reference_populations": reference.to_table(as_of if reference.name == LAKE else None),
     }
-    return Scoring(as_of, len(table), reference, detector.name, fdr, tuple(alerts), tables)
+    return Scoring(
+        as_of, len(table), reference, detector.name, fdr, tuple(alerts), tables, vector=scope.vector
+    )
 
 
 def publish(lake: Lake, scoring: Scoring) -> Manifest:
@@ -175,7 +180,8 @@ def publish(lake: Lake, scoring: Scoring) -> Manifest:
 def publication(lake: Lake, scoring: Scoring) -> Callable[[Manifest], Manifest]:
     """Write the tables; what is returned names them in a manifest, for `Lake.publish`.
 
-    Scores and clusters replace those of the run before. Alerts stay, with the references they were judged by; the
+    Scores and clusters replace those of the run before, unless that one judged all of these records and more: a slow
+    scoring does not undo a faster one that began later. Alerts stay, with the references they were judged by; the
     newest run's list is the alerts with the largest ``as_of``.
     """
     files = {name: _put(lake, name, scoring.tables[name]) for name in REPLACED}
@@ -190,9 +196,17 @@ def publication(lake: Lake, scoring: Scoring) -> Callable[[Manifest], Manifest]:
             "alerts": _put(lake, "alerts", alerts),
             "reference_populations": _put(lake, "reference_populations", references),
         }
-        return replace(manifest, tables={**manifest.tables, **files, **kept})
+        if _judged_more(manifest, scoring):
+            return replace(manifest, tables={**manifest.tables, **kept})
+        return replace(manifest, tables={**manifest.tables, **files, **kept}, judged=dict(scoring.vector))
 
     return update
+
+
+def _judged_more(manifest: Manifest, scoring: Scoring) -> bool:
+    """Whether the published scores are of every record of these, and of others."""
+    judged, ours = manifest.judged, scoring.vector
+    return judged != ours and all(judged.get(key, -1) >= offset for key, offset in ours.items())
 
 
 def _put(lake: Lake, name: str, table: pa.Table) -> tuple[Any, ...]:

@@ -70,7 +70,8 @@ class Manifest:
 
     ``absorbed`` is the offset vector: chain key to the offset where the chain goes on outside the runs.
     ``runs`` says per run id what it was made with; a run is live as long as a file of it is.
-    ``forgotten`` lists rewritten files: the old and the new contents' digest.
+    ``forgotten`` lists rewritten files: the old and the new contents' digest. ``judged`` is the offset vector that the
+    published scores were computed from; empty: nothing was scored yet.
     """
 
     number: int = 0
@@ -82,6 +83,7 @@ class Manifest:
     files: tuple[RunFile, ...] = ()
     tables: Mapping[str, tuple[TableFile, ...]] = field(default_factory=dict)
     forgotten: tuple[Mapping[str, Any], ...] = ()
+    judged: Mapping[str, int] = field(default_factory=dict)
 
     def with_tables(self, name: str, files: Iterable[TableFile], *, append: bool = False) -> Manifest:
         """The same with other files for a result table; ``append`` keeps those it has."""
@@ -170,6 +172,7 @@ class Manifest:
                     for name, files in document["tables"].items()
                 },
                 forgotten=tuple(document["forgotten"]),
+                judged=document.get("judged", {}),
             )
         except (ValueError, KeyError, TypeError) as error:
             msg = f"{where} is not a manifest ({error!r}); restore it from a copy of the lake"

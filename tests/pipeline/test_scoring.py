@@ -19,6 +19,7 @@ from pipeline.clock import ManualClock
 from pipeline.clusters import AccountTies, find_clusters
 from pipeline.errors import LakeError, UsageError
 from pipeline.ingest import ingest_file
+from pipeline.lake import Lake
 from pipeline.lake.reader import read_profiles, read_records
 from pipeline.landing import LandingSettings
 from pipeline.live import LakeSource, LiveScorer, LookSchedule
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pipeline.engine import Engine
-    from pipeline.lake import Lake
     from pipeline.simulate.labels import Label
 
 START = datetime(2026, 1, 12, tzinfo=UTC)
@@ -157,6 +157,32 @@ def test_an_alert_holds_after_more_records_have_landed(scored, records: pa.Table
     }
     assert kept >= {alert.alert_id, *(each.alert_id for each in later.alerts)}
     assert rederive(lake, find_alert(lake, lake.snapshot(), alert.alert_id), engine) == []
+
+
+def test_a_slow_scoring_does_not_undo_a_faster_one_that_saw_more(records: pa.Table, tmp_path: Path) -> None:
+    lake, engine = make_lake(tmp_path, records.slice(0, 6000))
+    slow = judge_lake(lake.snapshot(), engine, fdr=0.2)
+    # Another chain; the same snapshot judged again replaces what it published itself.
+    make_lake(tmp_path, records.slice(6000, 6000))
+    fast = score_lake(lake, lake.snapshot(), engine, ManualClock(START), fdr=0.2)
+
+    def published(name: str) -> pa.Table:
+        return pa.concat_tables(pq.read_table(path) for path in lake.snapshot().table_files(name))
+
+    def counted() -> int:
+        return int(pc.sum(published("account_scores")["records"]).as_py())
+
+    publish(lake, slow)
+    assert counted() == 12_000
+    assert lake.manifest().judged == fast.vector == lake.snapshot().vector
+    assert Lake.open(lake.root).manifest() == lake.manifest()
+    # What it accused stays: an alert says itself which records it was judged from.
+    raised = {alert.alert_id for scoring in (slow, fast) for alert in scoring.alerts}
+    assert raised == set(published("alerts")["alert_id"].to_pylist())
+    assert raised > {alert.alert_id for alert in fast.alerts}
+    # Equal knowledge, other options: the later answer counts.
+    score_lake(lake, lake.snapshot(), engine, ManualClock(START), as_of=datetime(2026, 1, 9))
+    assert counted() < 12_000
 
 
 def test_a_changed_alert_or_lake_is_refused_with_the_reason(
