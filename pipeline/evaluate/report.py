@@ -303,6 +303,11 @@ def print_report(summary: dict[str, Any], console: Console) -> None:
         f"harvested: {'; '.join(' + '.join(w['harvested']) for w in worlds)}"
     )
     listing = {f"{name}, its list": d["alert_list"] for name, d in detectors.items() if "alert_list" in d}
+    listing |= {
+        f"{name}, clusters too": d["alert_list_with_clusters"]
+        for name, d in detectors.items()
+        if "alert_list" in d
+    }
     at_fpr = {name: d["at_fpr"] for name, d in detectors.items()}
     counts = summary["counts"]
     _rate_table(console, "Benign accounts accused, %", "false_positives", listing | at_fpr, counts["benign"])
