@@ -208,6 +208,18 @@ class TestCells:
         assert len(set(cell.tolist())) >= 5
         assert max(len(set(cell[owner == axis].tolist())) for axis in range(8)) <= 4
 
+    def test_the_lakes_shares_leave_the_account_itself_out(self, accounts: LakeAccounts) -> None:
+        counts = accounts.cell_counts
+        rarity = LAKE_SIGNALS["cell_rarity"].values(accounts)
+        for a in (0, 11, 39):
+            q = np.full(counts.shape[1], 0.5 / counts.shape[1])
+            for b in range(len(accounts)):
+                if b != a:
+                    q += counts[b] / counts[b].sum()
+            q /= len(accounts) - 1 + 0.5
+            assert q.sum() == pytest.approx(1.0)
+            assert rarity[a] == pytest.approx(-(counts[a] / counts[a].sum() * np.log2(q)).sum())
+
     def test_every_prompt_counts_once(self) -> None:
         accounts = lake([[0] * 6, [0] * 6], prompts=[[1, 1, 1, 2, 2, 3], [1, 1, 1, 1, 1, 1]])
         assert accounts.cell_counts.sum(axis=1).tolist() == [3, 1]
@@ -296,6 +308,25 @@ class TestOverlap:
         values = LAKE_SIGNALS["overlap_deficit"].values(accounts)
         assert values[30:].min() > 2 > 0 > np.median(values[:30])
 
+    def test_deficit_with_plain_loops(self) -> None:
+        rng = np.random.default_rng(17)
+        prompts = [rng.choice(40, 20, replace=False).tolist() for _ in range(12)]
+        accounts = lake([rng.choice(2, 20).tolist() for _ in range(12)], prompts=prompts)
+        peers, cosine = accounts.peers
+        pairs = [(i, int(j), cosine[i, k]) for i in range(12) for k, j in enumerate(peers[i]) if j >= 0]
+        shared = [
+            len(set(prompts[i]) & set(prompts[j])) / len(set(prompts[i]) | set(prompts[j]))
+            for i, j, _ in pairs
+        ]
+        level = [sum(other <= near for _, _, other in pairs) * 16 // len(pairs) for _, _, near in pairs]
+        usual = {k: np.mean([o for o, m in zip(shared, level, strict=True) if m == k]) for k in set(level)}
+        values = LAKE_SIGNALS["overlap_deficit"].values(accounts)
+        for i in range(12):
+            mine = [k for k, pair in enumerate(pairs) if pair[0] == i]
+            missing = sum(usual[level[k]] - shared[k] for k in mine)
+            spread = sum(usual[level[k]] * (1 - usual[level[k]]) for k in mine) / 64 + 1e-3 * len(mine)
+            assert values[i] == pytest.approx(missing / math.sqrt(spread), abs=1e-6)
+
     def test_nobody_shares_anything(self) -> None:
         values = LAKE_SIGNALS["overlap_deficit"].values(lake([[0] * 20] * 8))
         np.testing.assert_allclose(values, 0, atol=1e-9)
@@ -324,6 +355,29 @@ class TestPeers:
         values = LAKE_SIGNALS["peer_synchrony"].values(accounts)
         assert values[:21].min() > 0.5 > values[21:].max()
         assert np.isnan(LAKE_SIGNALS["peer_synchrony"].values(replace(accounts, activity=None))).all()
+
+    def test_synchrony_with_plain_loops(self, accounts: LakeAccounts) -> None:
+        busy = np.log1p(accounts.activity)
+        rest = busy - busy.mean(axis=1, keepdims=True)
+        rest = rest - rest.mean(axis=0)
+        values = LAKE_SIGNALS["peer_synchrony"].values(accounts)
+        for i in np.flatnonzero(~np.isnan(values))[:5]:
+            expected = np.mean([np.corrcoef(rest[i], rest[j])[0, 1] for j in accounts.peers[0][i] if j >= 0])
+            assert values[i] == pytest.approx(expected, abs=1e-6)
+
+    def test_a_peers_copy_of_a_prompt_is_not_nearness(self) -> None:
+        # The peers hold the very prompts of the first account, and besides those nothing near them.
+        mine = list(range(1, 21))
+        axes = [[0] * 20, *[[0] * 20 + [9] * 20 for _ in range(4)]]
+        theirs = [mine + list(range(100 * k, 100 * k + 20)) for k in range(1, 5)]
+        accounts = lake(axes, prompts=[mine, *theirs])
+        near = LAKE_SIGNALS["own_against_peers"].values(accounts)[0]
+        # The pool of 19 strangers holds copies and prompts along another axis: with copies left out, one copy remains
+        # for every prompt that is not its own.
+        sample = accounts.sample
+        assert np.isfinite(near)
+        blind = LakeAccounts(accounts.profiles, replace(sample, prompt=np.full(len(sample.prompt), -1)))
+        assert LAKE_SIGNALS["own_against_peers"].values(blind)[0] < near + 1e-9
 
     def test_own_against_peers_with_plain_loops(self, accounts: LakeAccounts) -> None:
         got = LAKE_SIGNALS["own_against_peers"].values(accounts)

@@ -397,6 +397,28 @@ class TestAgainstPlainReferences:
                     best, change = z, abs(b - a)
         assert value("model_pivot", sequence(range(150), model=model)) == pytest.approx(change)
 
+    def test_model_pivot_takes_the_model_with_the_strongest_evidence(self) -> None:
+        # Model 2 comes and goes a little; model 1 replaces model 0 for good.
+        model = [0, 0, 0, 0, 2] * 12 + [1, 1, 1, 1, 1, 1, 2, 0, 0] * 7
+        n, best, change = len(model), 0.0, 0.0
+        for m in (0, 2, 1):
+            is_m = np.array(model) == m
+            share = is_m.mean()
+            for cut in range(n // 10, n - n // 10 + 1):
+                a, b = is_m[:cut].mean(), is_m[cut:].mean()
+                z = (b - a) ** 2 * cut * (n - cut) / (share * (1 - share))
+                if z > best + 1e-9:
+                    best, change = z, abs(b - a)
+        assert value("model_pivot", sequence(range(n), model=model)) == pytest.approx(change)
+        assert change != pytest.approx(0.2, abs=0.05)
+
+    def test_a_session_ends_with_ten_minutes_of_silence(self) -> None:
+        times = np.cumsum([0, 599, 600, 601, 1, 1000, 1]).tolist()
+        assert sequence(range(7), seconds=times).session.tolist() == [0, 0, 0, 1, 1, 2, 2]
+        sizes = [3, 3, 3, 2, 2, 2, 2]
+        records = sequence(range(28), seconds=[t + 10_000 * k for k in range(4) for t in times])
+        assert value("session_length", records) == pytest.approx(math.log2(np.mean(sizes)))
+
     def test_expected_distinct_and_same_pairs(self) -> None:
         counts = np.array([5, 3, 1, 1])
         exact = sum(1 - math.comb(10 - c, 4) / math.comb(10, 4) for c in counts.tolist())
