@@ -37,7 +37,8 @@ MIN_RECORDS = 50
 class Outcome:
     """One detector on one world: ``score`` float64[accounts]; the rest for detectors of the product only.
 
-    ``looks[n]`` is the score by each account's first n records, NaN for accounts with fewer.
+    ``looks[n]`` is the score by each account's first n records, NaN for accounts with fewer; ``looks_listed[n]`` who is
+    in the alert list then.
     """
 
     score: NDArray[np.float64]
@@ -45,6 +46,7 @@ class Outcome:
     by_cluster: NDArray[np.bool_] | None = None
     clusters: tuple[tuple[str, ...], ...] = ()
     looks: dict[int, NDArray[np.float64]] = field(default_factory=dict)
+    looks_listed: dict[int, NDArray[np.bool_]] = field(default_factory=dict)
     seconds: float = 0.0
 
 
@@ -117,7 +119,9 @@ def run_world(
                 shorten_log(log, folder / f"log-{look}.parquet", look)
                 small = ingest_log(folder / f"log-{look}.parquet", folder / f"lake-{look}", clock)
                 for name in ours:
-                    outcomes[name].looks[look] = judge(small, name, names, fdr, clock).score
+                    early = judge(small, name, names, fdr, clock)
+                    outcomes[name].looks[look] = early.score
+                    outcomes[name].looks_listed[look] = early.listed
         if baselines:
             report("accounts")
             accounts = Accounts.of(pq.read_table(log))

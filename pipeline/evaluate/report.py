@@ -266,7 +266,25 @@ def _looks(worlds: Sequence[Judged], outcomes: Sequence[Outcome]) -> dict[str, A
     when = np.concatenate([f[w.attack & w.enough] for f, w in zip(first, worlds, strict=True)])
     found_share = float(np.isfinite(when).mean()) if len(when) else math.nan
     reached = float(np.median(when[np.isfinite(when)])) if np.isfinite(when).any() else math.nan
-    return {"detection": at_look, "found_at_any": found_share, "median_records_of_those_found": reached}
+    return {
+        "detection": at_look,
+        "found_at_any": found_share,
+        "median_records_of_those_found": reached,
+        "listed_at_any": _listed_at_any(worlds, outcomes),
+    }
+
+
+def _listed_at_any(worlds: Sequence[Judged], outcomes: Sequence[Outcome]) -> dict[str, Any] | None:
+    """Who was in the alert list at one look or more, each look a list of its own: what looking often costs."""
+    if not all(outcome.looks_listed for outcome in outcomes):
+        return None
+    ever = [np.any(list(outcome.looks_listed.values()), axis=0) for outcome in outcomes]
+    rates = _rates(worlds, ever)
+    return {
+        "detection": rates["detection"]["all"],
+        "false_positives": rates["false_positives"]["all"],
+        "false_discovery": over_seeds([_fdp(e, w) for e, w in zip(ever, worlds, strict=True)]),
+    }
 
 
 def _plain(value: Any) -> Any:
@@ -434,7 +452,7 @@ def _looks_table(console: Console, detectors: dict[str, Any]) -> None:
         "detector",
         *(f"has {size}+" for size in sizes),
         *(f"first {look}" for look in looks),
-        *(["median records"] if looks else []),
+        *(["median records", "ever listed: found", "accused", "false discoveries"] if looks else []),
     ):
         table.add_column(name, justify="left" if name == "detector" else "right")
     for name, d in detectors.items():
@@ -444,8 +462,14 @@ def _looks_table(console: Console, detectors: dict[str, Any]) -> None:
             *(percent(d["detection_by_records"][size]) for size in sizes),
             *(percent(d["looks"]["detection"].get(look)) for look in looks),
             *([f"{half:.0f}" if half is not None else "-"] if looks else []),
+            *(_ever(d["looks"]["listed_at_any"]) if looks else []),
         )
     console.print(table)
+
+
+def _ever(listed: dict[str, Any] | None) -> list[str]:
+    names = ("detection", "false_positives", "false_discovery")
+    return [percent(listed[name]) if listed else "-" for name in names]
 
 
 def print_labrai(found: dict[str, Any], console: Console) -> None:

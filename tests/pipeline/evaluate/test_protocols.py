@@ -87,7 +87,10 @@ def world_of(
         Truth(f"a{i}", kind, bad, campaign if bad else None, 100, 0, (), kind == "tutoring")
         for i, (bad, kind) in enumerate(zip(attack, kinds, strict=True))
     )
-    outcome = Outcome(np.array(score), np.array(listed), np.zeros(len(attack), bool))
+    # Looked at twice: nobody is listed at first.
+    early = {50: np.zeros(len(attack), bool), 100: np.array(listed)}
+    scores = {50: np.array(score), 100: np.array(score)}
+    outcome = Outcome(np.array(score), np.array(listed), np.zeros(len(attack), bool), (), scores, early)
     return Judged(SETTINGS, truth, (), 100 * len(attack), {"ours": outcome})
 
 
@@ -113,6 +116,9 @@ def test_the_report_counts_what_was_accused_and_found() -> None:
     assert d["alert_list"]["detection"]["all"]["value"] == pytest.approx(0.3)
     assert d["alert_list"]["worlds_that_accuse"]["count"] == 2
     assert d["alert_list"]["campaigns"]["value"] == 1  # three of ten members
+    assert d["looks"]["median_records_of_those_found"] == 50
+    assert d["looks"]["listed_at_any"]["detection"]["value"] == pytest.approx(0.3)
+    assert d["looks"]["listed_at_any"]["false_discovery"]["value"] == pytest.approx(0.25)
     assert d["recall_in_top"]["0.01"]["value"] == pytest.approx(0.2)
     assert d["precision_of_first_50"]["value"] == pytest.approx(0.1)
 
