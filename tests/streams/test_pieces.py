@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from stream_bench import FACTS, TOPIC, Bench, message_values, record_table
 
+from pipeline import metrics as m
 from pipeline.landing import PartitionLander
 from pipeline.records.decode import RecordDecoder
 from pipeline.records.encode import encode_arrow
@@ -104,6 +105,8 @@ def test_the_lake_is_the_same_however_a_batch_is_cut(play: Any, monkeypatch: pyt
         await bench.worker.stop(land=True, roll_up=False, seconds=20)
         assert bench.errors == []
         assert bench.lake.head(FACTS.topic_id, 0) == len(values)
+        # Each was landed with the checks before a put, and none inside of `accept`.
+        assert bench.metrics.total(m.SEGMENTS) == len(bench.lake.snapshot().segments)
         found.append(landed(bench))
 
     play(scene, folder="whole")
