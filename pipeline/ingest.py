@@ -8,9 +8,11 @@ changed is a new chain.
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from pipeline.errors import ChainMoved
 from pipeline.landing import LandingSettings, PartitionLander
 from pipeline.records.files import decode_file, open_log
 
@@ -21,8 +23,10 @@ if TYPE_CHECKING:
     from pipeline.engine import Engine
     from pipeline.lake import Lake
     from pipeline.records.decode import RecordDecoder
+    from pipeline.records.schema import Decoded
 
 DEFAULT_BATCH_ROWS = 8192
+ROLL_UP_ATTEMPTS = 10
 
 
 class Progress(Protocol):
@@ -47,6 +51,19 @@ class Ingested:
     changed_from: str | None = None
     reasons: Counter[str] = field(default_factory=Counter)
     unknown_fields: Counter[str] = field(default_factory=Counter)
+
+    def count(self, rows: int, decoded: Decoded) -> None:
+        """Add what was decoded of so many rows."""
+        self.rows += rows
+        self.records += decoded.records.num_rows
+        self.rejected += decoded.rejected.num_rows
+        self.reasons.update(decoded.rejected.column("reason").to_pylist())
+        self.unknown_fields.update(decoded.unknown_fields)
+
+    def add(self, other: Ingested) -> None:
+        """Add another count of the same file."""
+        for name in ("rows", "records", "rejected", "segments", "reasons", "unknown_fields"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
 
 
 def ingest_file(
@@ -75,6 +92,8 @@ def ingest_file(
     ------
     UsageError
         The file cannot be read as what its name says.
+    ChainMoved
+        Compactions were published during every attempt to roll up; all rows are landed.
     """
     log = open_log(path)
     done = Ingested(path, log.topic_id)
@@ -93,20 +112,57 @@ def ingest_file(
     )
     done.already_landed = lander.next_offset
     now = int(clock.now().timestamp() * 1000) if bound_by_now else None
-    for first, after, decoded in decode_file(decoder, log, lander.next_offset, batch_rows, append_time=now):
-        lander.accept(decoded, first, after)
-        done.rows += after - first
-        done.records += decoded.records.num_rows
-        done.rejected += decoded.rejected.num_rows
-        done.reasons.update(decoded.rejected.column("reason").to_pylist())
-        done.unknown_fields.update(decoded.unknown_fields)
-        if lander.due() is not None and lander.land() is not None:
-            done.segments += 1
-        if lander.roll_up_due() is not None:
-            lander.roll_up()
-        if progress is not None:
-            progress(after, log.rows or 0)
-    if lander.land() is not None:
-        done.segments += 1
-    lander.roll_up()
+    while True:
+        # Counted when landed: what another writer lands first is not ours.
+        held = Ingested(path, log.topic_id)
+        try:
+            for first, after, decoded in decode_file(
+                decoder, log, lander.next_offset, batch_rows, append_time=now
+            ):
+                lander.accept(decoded, first, after)
+                held.count(after - first, decoded)
+                if lander.due() is not None:
+                    held = _land(lander, done, held)
+                if lander.roll_up_due() is not None:
+                    # The chain of records is not affected by a compaction that was first; windows may wait.
+                    with suppress(ChainMoved):
+                        lander.roll_up()
+                if progress is not None:
+                    progress(after, log.rows or 0)
+            _land(lander, done, held)
+            break
+        except ChainMoved:
+            # Landing lost to another writer of the same file, and the lander has read the head again.
+            reached = done.already_landed + done.rows
+            if lander.next_offset <= reached:
+                raise
+            done.already_landed += lander.next_offset - reached
+    _roll_up(lander)
     return done
+
+
+def _land(lander: PartitionLander, done: Ingested, held: Ingested) -> Ingested:
+    """Land what is held and count it; gives a new count for what comes next."""
+    if lander.land() is not None:
+        held.segments = 1
+    done.add(held)
+    return Ingested(done.path, done.topic_id)
+
+
+def _roll_up(lander: PartitionLander) -> None:
+    """Roll up, again and again if a compaction takes away what is being rolled up.
+
+    Raises
+    ------
+    ChainMoved
+        It was taken away every time. All records are landed nevertheless.
+    """
+    for left in reversed(range(ROLL_UP_ATTEMPTS)):
+        try:
+            lander.roll_up()
+        except ChainMoved:
+            # The next attempt begins where the chain of roll-ups stands now.
+            if not left:
+                raise
+        else:
+            return

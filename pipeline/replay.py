@@ -13,7 +13,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.errors import UsageError, VerificationFailed
+from pipeline.errors import ChainMoved, UsageError, VerificationFailed
 from pipeline.lake import Lake
 from pipeline.lake.compaction import compact
 from pipeline.lake.reader import iter_profiles, read_profiles
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from pipeline.verification import KafkaSide
 
 BATCH_WINDOWS = 4096
+ATTEMPTS = 3
 
 
 @dataclass(slots=True)
@@ -88,7 +89,30 @@ def replay(
     ------
     VerificationFailed
         Landed windows or profiles differ from what the records give; nothing was published.
+    ChainMoved
+        Other compactions were published during every attempt; nothing of this one was.
     """
+    for left in reversed(range(ATTEMPTS)):
+        try:
+            return _replay(lake, engine, clock, day, kafka, score, publish_differences, report)
+        except ChainMoved:
+            # What was compared is not what is there any more: everything again, over what the other one published.
+            if not left:
+                raise
+    raise AssertionError
+
+
+def _replay(
+    lake: Lake,
+    engine: Engine,
+    clock: Clock,
+    day: date | None,
+    kafka: KafkaSide | None,
+    score: bool,
+    publish_differences: bool,
+    report: Callable[[str, int, int], None] | None,
+) -> Replayed:
+    """One attempt."""
     tell = report or (lambda _what, _done, _total: None)
     snapshot = lake.snapshot()
     before = _digest(snapshot, engine, lambda done: tell("profiles as landed", done, 0))

@@ -132,11 +132,11 @@ class Snapshot:
         Raises
         ------
         ChainMoved
-            A chain is absorbed beyond its offset: somebody else compacted what came later.
+            A chain is absorbed beyond its offset, or one that is not named is: somebody else compacted what came later.
         """
-        return replace(
-            self, tails={key: tail.below(vector[key]) for key, tail in self.tails.items() if key in vector}
-        )
+        # A chain that is not named has to vanish, which the rows of runs cannot.
+        tails = {key: tail.below(vector.get(key, tail.origin.start)) for key, tail in self.tails.items()}
+        return replace(self, tails={key: tails[key] for key in tails if key in vector})
 
     def segment_files(self) -> list[Path]:
         """Files of the segments outside the runs."""

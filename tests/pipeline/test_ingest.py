@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -15,11 +16,15 @@ import pytest
 from pipeline.assembly import engine_for, open_or_create_lake
 from pipeline.clock import SystemClock
 from pipeline.ingest import ingest_file
+from pipeline.lake import Lake
+from pipeline.lake.compaction import compact
 from pipeline.lake.coverage import check_coverage
 from pipeline.lake.reader import read_profiles
-from pipeline.landing import LandingSettings
+from pipeline.lake.store import LocalStore
+from pipeline.landing import LandingSettings, PartitionLander
 from pipeline.records.decode import RecordDecoder
 from pipeline.records.encode import encode_json
+from pipeline.records.files import decode_file, open_log
 from pipeline.simulate.records import Traffic
 from pipeline.simulate.world import WorldSettings, build_world
 
@@ -141,3 +146,77 @@ def test_killed_at_any_moment_it_goes_on_and_loses_nothing(tmp_path, traffic, se
     assert coverage.chains[0].records == traffic.num_rows
     straight, straight_engine, _ = land(tmp_path / "straight", path)
     assert digest(lake, engine) == digest(straight, straight_engine)
+
+
+def meanwhile(monkeypatch, when, act):
+    """Do something once, right before a file is put that ``when`` picks by its key, as another process would."""
+    put_file, done = LocalStore.put_file, []
+
+    def put(self, temporary, key):
+        if not done and when(key):
+            done.append(key)
+            act()
+        return put_file(self, temporary, key)
+
+    monkeypatch.setattr(LocalStore, "put_file", put)
+    return done
+
+
+@pytest.mark.parametrize("rolled_up", [0, 1])
+def test_a_compaction_during_a_roll_up_does_not_stop_it(tmp_path, traffic, monkeypatch, rolled_up):
+    path, settings = tmp_path / "a.parquet", {"segment_records": 300, "batch_rows": 150}
+    pq.write_table(traffic, path)
+    straight, engine, _ = land(tmp_path / "straight", path)
+    lake = open_or_create_lake(tmp_path / "lake", clock=SystemClock())
+    rollups = itertools.count()
+
+    def when(key):
+        return key.startswith("rollups") and key.endswith(".windows.parquet") and next(rollups) == rolled_up
+
+    done = meanwhile(monkeypatch, when, lambda: compact(Lake.open(lake.root), engine))
+    lake, engine, (ingested,) = land(lake.root, path, roll_up_records=700, **settings)
+    assert done
+    assert (ingested.rows, ingested.records) == (traffic.num_rows, traffic.num_rows)
+    assert check_coverage(lake.snapshot()).holds
+    assert not lake.snapshot().loose_files()
+    assert digest(lake, engine) == digest(straight, engine)
+
+
+@pytest.mark.parametrize("share", [0.2, 1])
+def test_another_ingest_of_the_same_file_meanwhile_is_gone_on_from(tmp_path, traffic, monkeypatch, share):
+    path, settings = tmp_path / "a.parquet", {"segment_records": 300, "batch_rows": 150}
+    pq.write_table(traffic, path)
+    straight, engine, _ = land(tmp_path / "straight", path)
+    lake = open_or_create_lake(tmp_path / "lake", clock=SystemClock())
+    segments = itertools.count()
+
+    def other():
+        """Land the next rows of the same file, as far as it gets."""
+        log = open_log(path)
+        own = Lake.open(lake.root)
+        lander = PartitionLander(
+            own,
+            engine,
+            topic=log.topic,
+            topic_id=log.topic_id,
+            partition=0,
+            cluster_id="files",
+            settings=LandingSettings(**UNTIMED),
+            clock=SystemClock(),
+        )
+        began = lander.next_offset
+        for first, after, decoded in decode_file(RecordDecoder(own.config.space), log, began, 100):
+            lander.accept(decoded, first, after)
+            if after - began >= share * traffic.num_rows:
+                break
+        lander.land()
+        theirs.append(lander.next_offset - began)
+
+    theirs = []
+    done = meanwhile(monkeypatch, lambda key: key.startswith("segments") and next(segments) == 2, other)
+    lake, engine, (ingested,) = land(lake.root, path, **settings)
+    assert done
+    assert check_coverage(lake.snapshot()).holds
+    assert ingested.already_landed == theirs[0] > 0
+    assert ingested.rows == ingested.records == traffic.num_rows - theirs[0] > 0
+    assert digest(lake, engine) == digest(straight, engine)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 import sys
 import threading
@@ -18,6 +19,7 @@ from pipeline.clock import SystemClock
 from pipeline.errors import ChainMoved, VerificationFailed
 from pipeline.ingest import ingest_file
 from pipeline.lake import Lake
+from pipeline.lake.compaction import compact
 from pipeline.lake.parquet import LIGHT_ROW_GROUP, LakeFileWriter, read_footer
 from pipeline.lake.reader import read_profiles
 from pipeline.landing import LandingSettings, PartitionLander
@@ -207,6 +209,44 @@ def test_what_lands_while_it_runs_waits_for_the_next_one(lake, files, replayed_b
     everything = digest(lake)
     assert everything != before
     assert run(lake).digest == everything == digest(lake)
+    assert verify(lake, engine_for(lake, "numpy"), sample=None).holds
+
+
+@pytest.mark.parametrize("replayed_before", [False, True])
+def test_another_compaction_meanwhile_is_no_failure(lake, files, replayed_before):
+    if replayed_before:
+        run(lake)
+    before = digest(lake)
+
+    def land_and_compact():
+        other = Lake.open(lake.root, clock=CLOCK)
+        add(other, files / "second.parquet")
+        compact(other, engine_for(other, "numpy"))
+
+    meanwhile = Meanwhile("recompute", land_and_compact)
+    done = run(lake, report=meanwhile)
+    assert meanwhile.done
+    assert not lake.snapshot().segments
+    assert done.digest == digest(lake) != before
+    assert verify(lake, engine_for(lake, "numpy"), sample=None).holds
+
+
+def test_compactions_without_end_are_said(lake, files, tmp_path, monkeypatch):
+    second = pq.read_table(files / "second.parquet")
+    landed = itertools.count()
+
+    def land_and_compact(what, _done, _total):
+        if what == "recompute":  # at least once in each attempt: another file is landed and absorbed
+            number = next(landed)
+            part = tmp_path / f"{number}.parquet"
+            pq.write_table(second.slice(number, 1), part)
+            other = Lake.open(lake.root, clock=CLOCK)
+            add(other, part)
+            compact(other, engine_for(other, "numpy"))
+
+    monkeypatch.setattr("pipeline.replay.ATTEMPTS", 2)
+    with pytest.raises(ChainMoved, match="somebody else compacted"):
+        run(lake, report=land_and_compact)
     assert verify(lake, engine_for(lake, "numpy"), sample=None).holds
 
 
