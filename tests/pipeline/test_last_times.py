@@ -12,8 +12,9 @@ import pytest
 from pipeline.assembly import engine_for, open_or_create_lake
 from pipeline.clock import ManualClock
 from pipeline.ingest import ingest_file
+from pipeline.lake.reader import read_records
 from pipeline.landing import LandingSettings
-from pipeline.live import live_scorer
+from pipeline.live import LakeSource, LiveScorer, LookSchedule
 from pipeline.records import checks
 from pipeline.records.decode import RecordDecoder
 from pipeline.replay import replay
@@ -61,7 +62,12 @@ def test_scores_and_looks_end_with_the_last_time_there_is(lake: tuple[Lake, Engi
     one, engine = lake
     scored = score_lake(one, one.snapshot(), engine, CLOCK, lookback=timedelta(days=1))
     assert scored.tables["account_scores"]["last_seen"].to_pylist() == [END, END]
-    live_scorer(one, engine).look(["a0", "a1"], [])
+    scorer = LiveScorer(LakeSource(one, engine), engine, schedule=LookSchedule(alpha=1 - 1e-9))
+    due = scorer.observe(read_records(one.snapshot(), columns=["account_id"]))
+    assert due == ["a0", "a1"]
+    scorer.look(due, [])
+    # Both were judged.
+    assert scorer._judged == {"a0": 0, "a1": 0}
     assert replay(one, engine, clock=CLOCK).published
 
 
