@@ -121,7 +121,7 @@ def rows(done: Replayed) -> list[dict[str, str]]:
                 f"run {done.run_id}: {done.segments:,} segments into {len(done.dates)} dates{resumed}",
             )
         )
-    found.append(("profiles", f"unchanged: {done.digest}"))
+    found.append(("profiles", f"{'replaced' if differences else 'unchanged'}: {done.digest}"))
     if done.scored is not None:
         found.append(("score", f"{done.scored.accounts:,} accounts, {len(done.scored.alerts):,} alerts"))
         found.append(

@@ -19,6 +19,7 @@ import pyarrow.dataset as ds
 from pipeline.errors import LostRecords
 from pipeline.kafka import client
 from pipeline.lake.coverage import Finding
+from pipeline.records.ipc_headers import claimed_rows
 from pipeline.records.schema import (
     KIND_FORGOTTEN,
     KIND_RECORD,
@@ -42,10 +43,12 @@ if TYPE_CHECKING:
 
 Positions: TypeAlias = "npt.NDArray[np.void]"
 
-# Held at a time: decoded records of so many offsets or bytes, and so many bytes of messages.
+# Held at a time: decoded records of so many offsets or bytes, and messages of so many bytes, or of so many rows, which
+# a small Arrow message may unfold to.
 CHUNK_OFFSETS = 131_072
 CHUNK_BYTES = 128 << 20
 PIECE_BYTES = 8 << 20
+PIECE_ROWS = 16_384
 _POSITION = np.dtype([("offset", np.int64), ("row", np.int32)])
 _NAMED = 20  # differences of one kind that are spelled out per chunk; the rest is counted
 
@@ -197,14 +200,16 @@ def _decoded(
 
 
 def _pieces(fetched: Sequence[Any]) -> Iterator[Sequence[Any]]:
-    """A fetch in parts of at most `PIECE_BYTES`, or of one message: what is decoded at a time."""
-    begin, size = 0, 0
+    """A fetch in parts of at most `PIECE_BYTES` and `PIECE_ROWS`, or of one message: what is decoded at a time."""
+    begin, size, rows = 0, 0, 0
     for i, record in enumerate(fetched):
-        more = len(record.value or b"")
-        if i > begin and size + more > PIECE_BYTES:
+        value = record.value or b""
+        more = max(1, claimed_rows(value))
+        if i > begin and (size + len(value) > PIECE_BYTES or rows + more > PIECE_ROWS):
             yield fetched[begin:i]
-            begin, size = i, 0
-        size += more
+            begin, size, rows = i, 0, 0
+        size += len(value)
+        rows += more
     yield fetched[begin:]
 
 

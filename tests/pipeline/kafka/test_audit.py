@@ -320,16 +320,19 @@ def test_retention_goes_on_while_it_reads(kafka, tmp_path, monkeypatch):
     assert audit.compared + audit.rejected == 10 + (count - 120) + 49
 
 
-def test_what_is_held_at_a_time_is_bounded_by_bytes(landed, monkeypatch):
+@pytest.mark.parametrize(("piece_bytes", "piece_rows"), [(20_000, 10**6), (10**9, 60)])
+def test_what_is_held_at_a_time_is_bounded(landed, monkeypatch, piece_bytes, piece_rows):
     lake, engine, side = landed
-    monkeypatch.setattr("pipeline.kafka.audit.PIECE_BYTES", 20_000)
+    monkeypatch.setattr("pipeline.kafka.audit.PIECE_BYTES", piece_bytes)
+    monkeypatch.setattr("pipeline.kafka.audit.PIECE_ROWS", piece_rows)
     monkeypatch.setattr("pipeline.kafka.audit.CHUNK_BYTES", 30_000)
-    decoded, compared = [], []
+    pieces, compared = [], []
     decode, compare = RecordDecoder.decode_messages, _Comparison.compare
 
     def watched_decode(self, values, **options):
-        decoded.append([len(value) for value in values])
-        return decode(self, values, **options)
+        decoded = decode(self, values, **options)
+        pieces.append((len(values), sum(map(len, values)), decoded.records.num_rows))
+        return decoded
 
     def watched_compare(self, theirs, ours):
         compared.append(theirs.records.nbytes)
@@ -340,5 +343,5 @@ def test_what_is_held_at_a_time_is_bounded_by_bytes(landed, monkeypatch):
     result = verify(lake, engine, kafka=side)
     assert result.holds
     assert result.audits[0].compared == 300
-    assert all(sum(sizes) <= 20_000 or len(sizes) == 1 for sizes in decoded)
+    assert all(n == 1 or (size <= piece_bytes and rows <= piece_rows) for n, size, rows in pieces)
     assert len(compared) > 3
