@@ -106,7 +106,8 @@ def over_seeds(values: Sequence[float]) -> Estimate:
 def share_over_seeds(counts: Sequence[tuple[int, int]]) -> Estimate:
     """A share of accounts, pooled, its interval the wider one of Wilson's and of Student's over worlds.
 
-    ``counts`` holds (hits, accounts) per world.
+    ``counts`` holds (hits, accounts) per world. The latter is that of a ratio of sums over clusters (Cochran, Sampling
+    Techniques, 1977, 6.4): a world with two such accounts must not count as much as one with fifty.
     """
     hits, total = sum(h for h, _ in counts), sum(n for _, n in counts)
     per_seed = tuple(h / n if n else math.nan for h, n in counts)
@@ -114,8 +115,11 @@ def share_over_seeds(counts: Sequence[tuple[int, int]]) -> Estimate:
         return Estimate(math.nan, math.nan, math.nan, 0, 0, per_seed)
     rate = hits / total
     low, high = wilson(hits, total)
-    known = np.array([v for v in per_seed if not math.isnan(v)])
-    half = _half_width(known)
+    off = np.array([h - rate * n for h, n in counts if n])
+    half = 0.0
+    if len(off) > 1:
+        spread = math.sqrt(len(off) / (len(off) - 1) * float((off**2).sum())) / total
+        half = float(t.ppf(0.975, len(off) - 1)) * spread
     return Estimate(
         rate, max(0.0, min(low, rate - half)), min(1.0, max(high, rate + half)), hits, total, per_seed
     )

@@ -76,6 +76,10 @@ def test_intervals_hold_the_value_and_widen_with_disagreeing_worlds() -> None:
     assert same.value == apart.value == 0.1
     assert same.low < 0.1 < same.high
     assert apart.high - apart.low > 2 * (same.high - same.low)
+    # Equal worlds: Student's interval of the three shares. A world with few accounts hardly counts.
+    assert apart.high == pytest.approx(0.1 + 4.3027 * 0.3 / math.sqrt(3) / math.sqrt(3), abs=1e-3)
+    uneven = share_over_seeds([(10, 100), (10, 100), (1, 1)])
+    assert uneven.high - uneven.low < 1.5 * (same.high - same.low)
     assert share_over_seeds([(0, 0)]).to_json()["value"] is None
     mean = over_seeds([0.8, math.nan, 0.9])
     assert mean.value == pytest.approx(0.85)
