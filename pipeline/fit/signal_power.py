@@ -323,6 +323,7 @@ FAMILIES: dict[str, tuple[str, ...]] = {
         "own_against_peers",
         "cell_crowding",
         "peer_divergence",
+        "coherence_against_peers",
         "cell_coverage",
         "cell_divergence",
         "cell_excess",
@@ -335,6 +336,7 @@ FAMILIES: dict[str, tuple[str, ...]] = {
         *(name for name in LAKE_SIGNALS if name.startswith("peer_")),
         "close_accounts",
         "overlap_deficit",
+        "shared_against_peers",
     ),
 }
 WEAK = (

@@ -14,6 +14,7 @@ from pipeline.signals.lake import (
     cell_higher_criticism,
     cell_rarity,
     close_accounts,
+    coherence_against_peers,
     new_model_share,
     overlap_deficit,
     own_against_peers,
@@ -32,6 +33,7 @@ from pipeline.signals.lake import (
     peer_system_prompts,
     peer_templates,
     peer_volume,
+    shared_against_peers,
     shared_prompts,
 )
 from pipeline.signals.lake.base import PEERS, SAMPLE, LakeAccounts, LakeSignal, Sample
@@ -64,6 +66,8 @@ LAKE_SIGNALS: dict[str, LakeSignal] = {
         own_collisions,
         own_against_peers,
         cell_crowding,
+        coherence_against_peers,
+        shared_against_peers,
         peer_divergence,
         shared_prompts,
         new_model_share,

@@ -157,6 +157,14 @@ class LakeAccounts:
             count[rows[known]] += 1
         return np.where(count > 0, total / np.maximum(count, 1.0), np.nan)
 
+    def against_peers(self, values: Numbers) -> Numbers:
+        """Any signal less its mean over the account's peers, float64[n]: how it differs from those on the same content.
+
+        NaN without a value or without peers that have one. Members of a hydra are each other's peers and differ in
+        nothing: use it beside the signal, never in its place.
+        """
+        return values - self.over_peers(lambda _, others: values[others])
+
 
 @dataclass(frozen=True, slots=True)
 class LakeSignal:

@@ -375,6 +375,27 @@ class TestPeers:
         blind = replace(accounts, sample=replace(sample, prompt=np.full(100, -1)))
         assert LAKE_SIGNALS["own_against_peers"].values(blind)[0] < -3
 
+    def test_a_value_against_those_of_the_peers(self, accounts: LakeAccounts) -> None:
+        values = np.random.default_rng(3).normal(size=len(accounts))
+        values[::5] = np.nan
+        got = accounts.against_peers(values)
+        for i in range(len(accounts)):
+            peers = [j for j in accounts.peers[0][i] if j >= 0]
+            if np.isnan(values[i]) or not peers:
+                assert np.isnan(got[i])
+            else:
+                assert got[i] == pytest.approx(values[i] - np.nanmean(values[peers]))
+
+    def test_narrowness_and_sharing_against_the_peers(self, accounts: LakeAccounts) -> None:
+        for name, values in (
+            ("coherence_against_peers", readings.mean_pairwise_cosine(accounts.profiles)),
+            ("shared_against_peers", LAKE_SIGNALS["shared_prompts"].values(accounts)),
+        ):
+            got = LAKE_SIGNALS[name].values(accounts)
+            for i in np.flatnonzero(~np.isnan(got)):
+                peers = [values[j] for j in accounts.peers[0][i] if j >= 0]
+                assert got[i] == pytest.approx(values[i] - np.mean(peers), abs=1e-6), name
+
     def test_own_against_peers_with_plain_loops(self, accounts: LakeAccounts) -> None:
         got = LAKE_SIGNALS["own_against_peers"].values(accounts)
         sample, kept = accounts.sample, accounts.first_prompts
