@@ -503,7 +503,8 @@ class PartitionLander:
         paths = [self._lake.store.path(segment.key) for segment in segments]
         try:
             for block in merge_by_account(paths, ENGINE_COLUMNS, rows=_BLOCK_RECORDS):
-                ordered = block.sort_by("account_id")
+                # Rows of one file are in order as they are.
+                ordered = block if len(paths) == 1 else block.sort_by("account_id")
                 for profiles in self._engine.profile_blocks(ordered, heavy_from=MIN_RECORDS):
                     writer.write(profiles)
         except LakeError as error:

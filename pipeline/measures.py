@@ -220,12 +220,20 @@ class Measures:
 
     def _numbers(self, name: str) -> npt.NDArray[np.int64]:
         """An integer column, nulls as 0."""
+        if self._absent(name):
+            return np.zeros(self.rows, dtype=np.int64)
         return _int64(self._columns[name].cast(pa.int64()).fill_null(0))
 
     def _flags(self, name: str) -> npt.NDArray[np.bool_]:
+        if self._absent(name):
+            return np.zeros(self.rows, dtype=bool)
         return np.asarray(
             self._columns[name].cast(pa.bool_()).fill_null(False).to_numpy(zero_copy_only=False)
         )
+
+    def _absent(self, name: str) -> bool:
+        """Whether the column has no value at all, as those have that a producer does not know."""
+        return bool(self._columns[name].null_count == self.rows)
 
     def _valid(self, name: str) -> npt.NDArray[np.bool_] | None:
         """Which values are there; None means all of them."""
@@ -235,6 +243,8 @@ class Measures:
         return np.asarray(pc.is_valid(column).to_numpy(zero_copy_only=False))
 
     def _log2(self, name: str) -> npt.NDArray[np.int64]:
+        if self._absent(name):
+            return np.full(self.rows, -1, dtype=np.int64)
         return _masked(log2_buckets(self._numbers(name), xp=np), self._valid(name))
 
     def _distinct(self, name: str, test: Callable[[str], bool]) -> npt.NDArray[np.bool_]:
@@ -265,6 +275,8 @@ class Measures:
         code = np.zeros(self.rows, dtype=np.int64)
         for part in parts:
             codes, values = _encode(part)
+            if not values:
+                continue  # null in all rows tells none apart
             # Re-encoded after each step, so the product of two counts of distinct values stays far below 2**63.
             mixed = pa.array(code * (len(values) + 1) + codes + 1)
             code, _ = _encode(mixed)
@@ -292,6 +304,8 @@ def _int64(column: pa.Array) -> npt.NDArray[np.int64]:
 
 def _encode(column: pa.Array) -> tuple[npt.NDArray[np.int64], list[Any]]:
     """Codes int64[n] (-1 for null) and the distinct values."""
+    if column.null_count == len(column):
+        return np.full(len(column), -1, dtype=np.int64), []
     if not pa.types.is_dictionary(column.type):
         column = column.dictionary_encode()
     codes = column.indices.fill_null(-1).to_numpy(zero_copy_only=False)
@@ -300,6 +314,8 @@ def _encode(column: pa.Array) -> tuple[npt.NDArray[np.int64], list[Any]]:
 
 def _fixed_point(column: pa.Array) -> pa.Array:
     """``rint(10000 x)`` as integers; null and what is not finite are null."""
+    if column.null_count == len(column):
+        return pa.nulls(len(column), pa.int64())
     values = np.asarray(column.cast(pa.float64()).to_numpy(zero_copy_only=False), dtype=np.float64)
     finite = np.isfinite(values)
     # Beyond 2**53 a float has no decimals to tell apart; the cast must not overflow.
