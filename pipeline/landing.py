@@ -200,7 +200,8 @@ class PartitionLander:
             msg = (
                 f"{self._name}: offsets {self._next} to {log_start - 1} are gone from Kafka and were never landed "
                 f"(log start {log_start}, chain head {self._head}). Raise the topic's retention; to go on without "
-                f"them, declare the loss with `distillwatch declare-lost --next-offset {log_start}`, which `verify` will report"
+                f"them, declare the loss with `distillwatch declare-lost --topic {self.topic} --partition "
+                f"{self.chain.partition} --next-offset {log_start} …` (see its --help), which `verify` will report"
             )
             raise LostRecords(msg)
 

@@ -29,6 +29,13 @@ class _PassThrough(codecs.Codec):  # type: ignore[misc]
 codecs.register(BATCH_CODEC, _PassThrough())
 
 
+class WorkerApp(faust.App):  # type: ignore[misc]
+    """Faust's app without its folder: there are no tables, so nothing is to appear where the worker was started."""
+
+    def _create_directories(self) -> None:
+        pass
+
+
 def build_app(settings: WorkerSettings, ledger: Ledger) -> faust.App:
     """An app that hands each fetch of the topic over as one message.
 
@@ -36,7 +43,7 @@ def build_app(settings: WorkerSettings, ledger: Ledger) -> faust.App:
     settings come from ``settings`` alone, not from ``FAUST_…`` variables.
     """
     urls = [URL(f"kafka://{server.strip()}") for server in settings.bootstrap_servers.split(",")]
-    app = faust.App(
+    app = WorkerApp(
         settings.group,
         env={},
         broker=urls,

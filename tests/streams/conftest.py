@@ -246,6 +246,8 @@ def stage(kafka: Any, tmp_path: Path) -> Iterator[Stage]:
             worker.process.kill()
             worker.process.wait()
         worker._out.close()
+    # Faust would make a folder of the group's name wherever the worker was started.
+    assert not list(Path.cwd().glob(f"{found.topic}*"))
 
 
 @pytest.fixture

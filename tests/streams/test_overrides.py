@@ -13,7 +13,7 @@ from aiokafka.consumer.subscription_state import Assignment, SubscriptionState, 
 from faust.transport.consumer import Consumer, ThreadDelegateConsumer
 from faust.transport.drivers import aiokafka as driver
 
-from streams import transport
+from streams import app, transport
 
 OVERRIDDEN = {
     transport.ChainConsumer: [
@@ -29,6 +29,7 @@ OVERRIDDEN = {
         "_filter_tps_with_pending_acks",
         "_new_offset",
     ],
+    app.WorkerApp: ["_create_directories"],
     transport.FetchThread: ["__post_init__", "_create_worker_consumer", "_commit", "verify_event_path"],
     transport.RebalanceListener: ["on_partitions_revoked"],
     transport.SecureProducer: ["_settings_auth"],
