@@ -1,6 +1,6 @@
 """A codebook fitted to this lake's own records: spherical k-means in integers, the same on every machine.
 
-The shipped topics are those of public corpora; what a lake is about may lie between them (DOMAIN section 3).
+The shipped topics are those of public corpora; what a lake is about may lie between them (own experiments).
 """
 
 from __future__ import annotations

@@ -48,7 +48,7 @@ SIGNAL = LakeSignal(
     name="overlap_deficit",
     units="standard deviations, roughly",
     formula="sum over peers (e - overlap) / sqrt(sum e (1 - e) / 64 + .001 peers), e = mean overlap of the lake's pairs at that cosine (16 groups)",
-    source="DOMAIN section 3: the same distribution with an overlap deficit is the cheap sign of a hydra",
+    source="own experiments: the same distribution with an overlap deficit is the cheap sign of a hydra",
     sees="campaigns that share a corpus out without sending a prompt twice",
     misses="where nobody shares prompts there is nothing to miss; benign overlap in the measurements was partly an artefact of finite pools",
     says="its nearest accounts share {value:.1f} standard deviations less with it than usual",

@@ -34,7 +34,7 @@ SIGNAL = SequenceSignal(
     name="modal_multiplicity",
     units="log2 of times",
     formula="(share of repeated prompts with the most usual multiplicity m, ties to the smallest) log2 m",
-    source="DOMAIN section 3: every harvest that draws four answers was found",
+    source="own experiments: every harvest that draws four answers was found",
     sees="the same number of answers drawn for every prompt",
     misses="retries (m = 2) look like two answers; n > 1 in one request repeats nothing",
     says="its repeats come in fixed numbers ({value:.1f})",

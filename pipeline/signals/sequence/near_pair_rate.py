@@ -36,7 +36,7 @@ SIGNAL = SequenceSignal(
     name="near_pair_rate",
     units="share of pairs",
     formula="pairs of different prompts with cosine at least .85 / all pairs of different prompts",
-    source="SEAT (AISec 2021): close pairs; DOMAIN section 3: near-duplicates, few = attack",
+    source="SEAT (AISec 2021): close pairs; own experiments: near-duplicates, few = attack",
     sees="drafts, rephrasings, one form filled in again and again",
     misses="templates around short slots make harvests near as well",
     says="{value:.1%} of the pairs of its prompts are nearly the same",
