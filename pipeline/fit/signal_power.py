@@ -9,7 +9,6 @@ tells nothing here may tell something elsewhere, and the other way round.
 
 from __future__ import annotations
 
-import time
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -23,6 +22,7 @@ from rich.console import Console
 from scipy.stats import rankdata
 
 from pipeline.backend import get_backend
+from pipeline.clock import SystemClock
 from pipeline.engine import Engine
 from pipeline.fit.worlds import END
 from pipeline.parameters import Parameters
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
     from pipeline.profiles import Profiles
 
+CLOCK = SystemClock()
 MIN_RECORDS = 50
 SPECIALISTS = frozenset({"coding_agent", "tutoring", "tool_user", "document_job"})
 RESEARCH = frozenset({"researcher", "evaluation_harness"})
@@ -125,7 +126,7 @@ def area(high: NDArray[np.float64], low: NDArray[np.float64]) -> float:
 def world_ranks(settings: WorldSettings) -> WorldRanks:
     """Generate a world, read every signal of its accounts with at least 50 records."""
     seconds = {}
-    started = time.monotonic()
+    started = CLOCK.monotonic()
     world = build_world(settings)
     table = pa.concat_tables(list(Traffic(world, END)))
     labels = {label.account_id: label for label in world.labels}
@@ -136,15 +137,15 @@ def world_ranks(settings: WorldSettings) -> WorldRanks:
         )
     )
     parameters, backend = Parameters.default(), get_backend("numpy")
-    seconds["simulate"] = time.monotonic() - started
-    started = time.monotonic()
+    seconds["simulate"] = CLOCK.monotonic() - started
+    started = CLOCK.monotonic()
     # As scoring does it: hourly profiles give the hours of activity, their sums the accounts.
     windows = Engine(parameters, backend).profiles(table)
     profiles = windows.by_account()
     activity = hourly(windows, profiles)
     columns = dict(signal_table(profiles, Context(Population.of(profiles))).columns)
-    seconds["profile"] = time.monotonic() - started
-    started = time.monotonic()
+    seconds["profile"] = CLOCK.monotonic() - started
+    started = CLOCK.monotonic()
     order = pc.sort_indices(table, [(c, "ascending") for c in ("account_id", "event_time", "request_id")])
     table = table.take(order)
     names: list[str] = []
@@ -157,12 +158,12 @@ def world_ranks(settings: WorldSettings) -> WorldRanks:
         msg = "sequences and profiles do not list the same accounts in the same order"
         raise AssertionError(msg)
     columns |= {name: np.array(values) for name, values in found.items()}
-    seconds["sequence"] = time.monotonic() - started
-    started = time.monotonic()
+    seconds["sequence"] = CLOCK.monotonic() - started
+    started = CLOCK.monotonic()
     parts = _by_account(table)
     accounts = LakeAccounts(profiles, sample_of(parts, parameters.space.dimension), activity)
     columns |= {name: signal.values(accounts) for name, signal in LAKE_SIGNALS.items()}
-    seconds["lake"] = time.monotonic() - started
+    seconds["lake"] = CLOCK.monotonic() - started
     return WorldRanks(
         settings,
         {name: mid_ranks(values) for name, values in columns.items()},
