@@ -8,8 +8,8 @@ early or late. Three operators:
 
 - "-land" decodes and lands: what has to be done before a record is safe. The exit code is about this one.
 - "-decode" only decodes.
-- without a suffix, windows are rolled up as well, every 16,384 records of a partition. This cannot be ten times the agent:
-  Faust costs an agent some 150 us a record, so an operator of X us gives at most (150 + X) / X, and the exact matrix
+- without a suffix, windows are rolled up as well, every 16,384 records of a partition. This is not held to ten times the agent:
+  Faust costs an agent some 150 us a record, so an operator of X us gives at most (150 + X) / X on one core, and the exact matrix
   product of a roll-up alone takes 4.8 us of one core.
 
 The clock starts at the first fetch result and stops when the operator's work is durable. CPU seconds are the process's, from
