@@ -30,7 +30,8 @@ UV = "0.13.9"
 VENV = ROOT / ".venv"
 TOOLS = ROOT / ".tools"
 STAMP = VENV / "distillwatch-setup.json"
-ALWAYS = ("streams", "broker")
+# The tests also fit models and draw charts.
+EXTRAS = {"run": ("streams", "broker"), "test": ("streams", "broker", "fit", "plots")}
 GROUPS = {"run": (), "test": ("dev", "nvrtc")}
 
 
@@ -63,7 +64,7 @@ def environment(level: str, extras: list[str]) -> None:
     stamp = read_stamp()
     if stamp.get("level") == "test":
         level = "test"
-    wanted = set(ALWAYS) | set(extras) | set(stamp.get("extras", ()))
+    wanted = set(EXTRAS[level]) | set(extras) | set(stamp.get("extras", ()))
     if "jdk" not in wanted and needs_java():
         wanted.add("jdk")
     now = {"level": level, "extras": sorted(wanted), "inputs": inputs()}
