@@ -21,7 +21,7 @@ from pipeline.errors import UsageError
 from pipeline.evaluate import edits
 from pipeline.evaluate.corpora import Deal, deal, dealt_topics, load_topics, niche_name
 from pipeline.records.schema import OPTIONAL_FIELDS
-from pipeline.simulate.kinds import ATTACKS, BENIGN
+from pipeline.simulate.kinds import ATTACKS, BENIGN, DEFAULT_KINDS
 from pipeline.simulate.records import Traffic
 from pipeline.simulate.world import WorldSettings, allot, build_world
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from pipeline.simulate.kinds import Catalogue
     from pipeline.simulate.labels import Label
     from pipeline.simulate.world import World
 
@@ -150,8 +151,10 @@ def without_metadata(table: pa.Table) -> pa.Table:
     return table
 
 
-def build_evaluation_world(settings: EvaluationSettings) -> EvaluationWorld:
-    """Build a world: a function of its settings."""
+def build_evaluation_world(
+    settings: EvaluationSettings, catalogue: Catalogue = DEFAULT_KINDS
+) -> EvaluationWorld:
+    """Build a world: a function of its settings, and of the kinds (default: the simulator's)."""
     rng = random.Random(f"evaluate {settings.seed}")  # noqa: S311 - traffic, not secrets
     topics = load_topics(settings.data)
     sources = [name for name in topics.sources if name not in settings.without_sources]
@@ -174,6 +177,7 @@ def build_evaluation_world(settings: EvaluationSettings) -> EvaluationWorld:
             days=settings.days,
         ),
         dealt_topics(topics, dealt),
+        catalogue,
     )
     chosen = np.array(
         sorted(

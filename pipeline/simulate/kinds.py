@@ -10,6 +10,10 @@ them apart.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 Range = tuple[float, float]
 
@@ -443,3 +447,15 @@ ATTACKS: dict[str, AccountKind] = {
 
 # A world with any attacker has these first: the demo's story needs them.
 FIRST_ATTACKS = ("harvest", "reasoning_harvest")
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """The kinds that a world is made of: streams by name, and the accounts of both sides that have them."""
+
+    streams: Mapping[str, StreamKind]
+    benign: Mapping[str, AccountKind]
+    attacks: Mapping[str, AccountKind]
+
+
+DEFAULT_KINDS = Catalogue(STREAMS, BENIGN, ATTACKS)

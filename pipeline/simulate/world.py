@@ -18,17 +18,18 @@ from pipeline.simulate.catalogue import LANGUAGES, PLACES
 from pipeline.simulate.content import Topics, default_topics
 from pipeline.simulate.habits import NUMBERS, SLOTS, Stream, Surroundings, draw_stream, some_agents
 from pipeline.simulate.kinds import (
-    ATTACKS,
-    BENIGN,
+    DEFAULT_KINDS,
     FIRST_ATTACKS,
     ROLES,
-    STREAMS,
     AccountKind,
+    Catalogue,
     StreamKind,
 )
 from pipeline.simulate.labels import Label
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
 # Public corpora: whoever walks through one in order meets the same prompts as others who do.
@@ -121,6 +122,7 @@ class _Builder:
     topics: Topics
     rng: random.Random
     roles: dict[str, dict[str, float]]
+    catalogue: Catalogue
     streams: list[Stream] = field(default_factory=list)
     kinds: list[str] = field(default_factory=list)
     campaigns: list[str | None] = field(default_factory=list)
@@ -182,7 +184,7 @@ class _Builder:
         return self.add_mixture(np.concatenate(chosen), np.concatenate(share), tuple(sources))
 
     def stream(self, name: str, account: int, weight: float, around: Surroundings) -> Stream:
-        kind = STREAMS[name]
+        kind = self.catalogue.streams[name]
         stream = draw_stream(self.rng, kind, around, name=name, account=account, weight=weight)
         stream.mixture = self.mixture(kind)
         public = stream.values["sequential"] and kind.role in {"evaluation", "harvest", "reasoning"}
@@ -278,15 +280,14 @@ def _roles(settings: WorldSettings, topics: Topics, rng: random.Random) -> dict[
     return {role: {shuffled[s]: w for s, w in weights.items()} for role, weights in known.items()}
 
 
-def _shares(build: _Builder, kinds: dict[str, AccountKind]) -> dict[str, float]:
+def _shares(build: _Builder, kinds: Mapping[str, AccountKind]) -> dict[str, float]:
     spread = 0.7 if build.settings.randomise else 0.0
     return {name: kind.share * math.exp(build.rng.gauss(0.0, 1.0) * spread) for name, kind in kinds.items()}
 
 
 def _benign(build: _Builder, count: int) -> None:
-    names = [
-        name for name, n in allot({k: v.share for k, v in BENIGN.items()}, count).items() for _ in range(n)
-    ]
+    shares = {name: kind.share for name, kind in build.catalogue.benign.items()}
+    names = [name for name, n in allot(shares, count).items() for _ in range(n)]
     build.rng.shuffle(names)
     while names:
         # Companies, labs and campuses: several accounts with shared networks and payment.
@@ -296,7 +297,7 @@ def _benign(build: _Builder, count: int) -> None:
         payments = [build.token("pay") for _ in range(1 + size // 6)]
         for _ in range(min(size, len(names))):
             name = names.pop()
-            build.account(name, BENIGN[name], around)
+            build.account(name, build.catalogue.benign[name], around)
             build.organizations.append(organization)
             build.payments.append(build.rng.choice(payments) if build.rng.random() < 0.9 else None)
             build.campaigns.append(None)
@@ -304,12 +305,12 @@ def _benign(build: _Builder, count: int) -> None:
 
 def _attacks(build: _Builder, count: int) -> None:
     rng = build.rng
-    shares = _shares(build, ATTACKS)
+    shares = _shares(build, build.catalogue.attacks)
     if build.settings.plain_harvests:
         shares["harvest"] += shares.pop("careful_harvest")
     wanted = allot(shares, count, FIRST_ATTACKS)
     for name, total in wanted.items():
-        kind, left = ATTACKS[name], total
+        kind, left = build.catalogue.attacks[name], total
         while left:
             size = min(left, rng.randint(12, 60)) if name == "hydra" else 1
             around = build.surroundings(1)
@@ -330,11 +331,21 @@ def _attacks(build: _Builder, count: int) -> None:
             left -= size
 
 
-def build_world(settings: WorldSettings, topics: Topics | None = None) -> World:
-    """Accounts, streams and labels of a world; nothing is generated yet."""
+def build_world(
+    settings: WorldSettings, topics: Topics | None = None, catalogue: Catalogue = DEFAULT_KINDS
+) -> World:
+    """Accounts, streams and labels of a world; nothing is generated yet.
+
+    Parameters
+    ----------
+    topics
+        Where prompts lie; default: the shipped figures.
+    catalogue
+        The kinds of account and stream. Names of attacking streams are those of `DEFAULT_KINDS`.
+    """
     topics = topics or default_topics()
     rng = random.Random(settings.seed)  # noqa: S311 - traffic, not secrets
-    build = _Builder(settings, topics, rng, _roles(settings, topics, rng))
+    build = _Builder(settings, topics, rng, _roles(settings, topics, rng), catalogue)
     attacking = round(settings.accounts * settings.attack_share)
     _benign(build, settings.accounts - attacking)
     _attacks(build, attacking)
@@ -387,10 +398,10 @@ def _labels(build: _Builder, ids: list[str], counts: NDArray[np.int64]) -> list[
     mine: list[list[int]] = [[] for _ in ids]
     for number, stream in enumerate(build.streams):
         mine[stream.account].append(number)
-    attacking = {name for kind in ATTACKS.values() for name in kind.main}
+    attacking = {name for kind in build.catalogue.attacks.values() for name in kind.main}
     labels = []
     for account, numbers in enumerate(mine):
-        attack = build.kinds[account] in ATTACKS
+        attack = build.kinds[account] in build.catalogue.attacks
         sources = {source for i in numbers for source in build.mixture_sources[build.streams[i].mixture]}
         bad = sum(int(counts[i]) for i in numbers if build.streams[i].kind in attacking) if attack else 0
         labels.append(
