@@ -139,12 +139,16 @@ VERDICTS = pa.schema(
         pa.field("verdict_id", pa.string(), nullable=False),
         pa.field("subject_kind", pa.string(), nullable=False),
         pa.field("subject_id", pa.string(), nullable=False),
-        pa.field("verdict", pa.string(), nullable=False),  # "attack", "benign", "allowed", "undecided"
+        # "attack", "benign", "allowed", "undecided"; "withdrawn" takes back what `withdraws` names.
+        pa.field("verdict", pa.string(), nullable=False),
         pa.field("reason", pa.string()),
         pa.field("owner", pa.string(), nullable=False),
         pa.field("decided_at", TIMESTAMP, nullable=False),
-        pa.field("expires_at", TIMESTAMP),
+        pa.field("expires_at", TIMESTAMP),  # stands as of times before it; null: for ever
         pa.field("alert_id", pa.string()),
+        pa.field("case_id", pa.string()),
+        pa.field("withdraws", pa.string()),  # a verdict_id
+        pa.field("members", pa.list_(pa.string())),  # of a cluster when it was decided, sorted
     ]
 )
 
