@@ -28,7 +28,7 @@ REQUIRED = {
 }  # fmt: skip
 CONTRACT = {
     "windows", "profiles", "account_scores", "clusters", "cluster_scores", "alerts", "records", "segments",
-    "window_files", "dead_letters", "reference_populations", "verdicts", "manifest",
+    "window_files", "dead_letters", "reference_populations", "verdicts", "standing_verdicts", "manifest",
 }  # fmt: skip
 RAW = {f"raw.{name}" for name in (*landed_relations(EmbeddingSpace()), *described_relations())}
 KNOWN = RAW | {file.name for layer in ("views", "macros") for file in TREE[layer]}
