@@ -78,8 +78,16 @@ class Scope:
     lookback: int | None = None
     look: int | None = None
 
-    def to_json(self, profile: str) -> dict[str, Any]:
-        """The alert's provenance; ``profile`` is the digest of the judged profile."""
+    def to_json(self, profile: str, records: str | None = None) -> dict[str, Any]:
+        """The alert's provenance.
+
+        Parameters
+        ----------
+        profile
+            Digest of the judged profile.
+        records
+            Digest of what the subject's landed records say; None: only the profile was judged.
+        """
         return {
             "vector": dict(sorted(self.vector.items())),
             "manifest": self.manifest,
@@ -91,6 +99,7 @@ class Scope:
             "lookback": self.lookback,
             "look": self.look,
             "profile": profile,
+            "records": records,
             "code": code_fingerprint(),
         }
 
@@ -157,6 +166,7 @@ def make_alert(
     *,
     subject_kind: str,
     members: Sequence[str],
+    records: str | None = None,
     extra: Mapping[str, Any] | None = None,
 ) -> Alert:
     """The alert about one judged account or cluster.
@@ -167,10 +177,12 @@ def make_alert(
         Its one profile, under its subject id.
     subjects, row
         How it was judged.
+    records
+        Digest of its landed records, for signals that read them.
     extra
         Added to the evidence.
     """
-    provenance = subjects.scope.to_json(profile.digest())
+    provenance = subjects.scope.to_json(profile.digest(), records)
     subject = str(profile.account_id[0])
     named = [
         subjects.detector,
@@ -178,6 +190,8 @@ def make_alert(
         subject,
         sorted(members),
         *(provenance[name] for name in ("profile", "detector", "reference", "start", "stop", "look")),
+        # Not for live looks, which judge the profile alone: their alerts keep the names they always had.
+        *([] if records is None else [records]),
     ]
     assert subjects.as_of is not None, "an empty lake has no alerts"
     return Alert(

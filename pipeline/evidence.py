@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from pipeline.signals import SIGNALS
+from pipeline.signals.every import EVERY
 
 if TYPE_CHECKING:
     from pipeline.detectors.base import Judgement
@@ -35,7 +35,7 @@ def evidence(table: SignalTable, judgement: Judgement, reference: Reference, row
             {
                 "signal": name,
                 "value": None if math.isnan(value) else value,
-                "units": SIGNALS[name].units,
+                "units": EVERY[name].units,
                 "rank": None if math.isnan(rank) else rank,
                 "contribution": float(parts[row]),
                 "direction": "for" if parts[row] > 0 else "against" if parts[row] < 0 else "neither",
@@ -57,7 +57,7 @@ def evidence(table: SignalTable, judgement: Judgement, reference: Reference, row
 
 
 def _sentence(signal: dict[str, Any]) -> str:
-    words = SIGNALS[signal["signal"]].sentence(signal["value"])
+    words = EVERY[signal["signal"]].sentence(signal["value"])
     rank = signal["rank"]
     where = f"higher than {rank:.1%} of accounts" if rank >= 0.5 else f"lower than {1 - rank:.1%} of accounts"
     return f"{words[0].upper()}{words[1:]}, {where} ({signal['contribution']:+.2f})."

@@ -14,14 +14,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from pipeline.account_signals import filled
 from pipeline.alerts import Alert, Scope, alert_table, make_alert
 from pipeline.clusters import Cluster, find_clusters
 from pipeline.detectors import get_detector
-from pipeline.detectors.robust import LAKE, shipped_references
+from pipeline.detectors.robust import LAKE, RobustDetector, shipped_references
 from pipeline.lake.reader import read_profiles
 from pipeline.lake_accounts import lookback_range, payments_of, read_accounts
+from pipeline.lake_details import read_details
+from pipeline.lake_records import joint_digest, record_digests
 from pipeline.score_tables import Subjects, account_rows, cluster_rows, judged, member_rows
-from pipeline.signals import SIGNALS, Context, SignalTable, signal_table
+from pipeline.signals import Context, SignalTable, signal_table
+from pipeline.signals.every import EVERY
 from pipeline.tables import TABLES
 from pipeline.times import moment
 
@@ -29,12 +33,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime, timedelta
 
+    from numpy.typing import NDArray
+
     from pipeline.clock import Clock
     from pipeline.detectors.base import Detector
     from pipeline.detectors.reference import Reference
     from pipeline.engine import Engine
     from pipeline.lake import Lake, Manifest, Snapshot
     from pipeline.profiles import Profiles
+    from pipeline.signals import Population
 
 DEFAULT_FDR = 0.05
 # With fewer accounts to be judged, ranks among themselves say too little: the shipped reference judges.
@@ -91,12 +98,20 @@ def score_lake(
     as_of: datetime | None = None,
     lookback: timedelta | None = None,
     fdr: float = DEFAULT_FDR,
+    workers: int = 1,
     report: Callable[[str, int, int], None] | None = None,
 ) -> Scoring:
     """Judge a lake and publish the tables; see `judge_lake` and `publish`."""
     started = clock.monotonic()
     scoring = judge_lake(
-        snapshot, engine, detector=detector, as_of=as_of, lookback=lookback, fdr=fdr, report=report
+        snapshot,
+        engine,
+        detector=detector,
+        as_of=as_of,
+        lookback=lookback,
+        fdr=fdr,
+        workers=workers,
+        report=report,
     )
     manifest = publish(lake, scoring)
     return replace(scoring, seconds=clock.monotonic() - started, manifest=manifest.number)
@@ -110,6 +125,7 @@ def judge_lake(
     as_of: datetime | None = None,
     lookback: timedelta | None = None,
     fdr: float = DEFAULT_FDR,
+    workers: int = 1,
     report: Callable[[str, int, int], None] | None = None,
 ) -> Scoring:
     """Judge every account and cluster of a snapshot; nothing is written.
@@ -124,41 +140,101 @@ def judge_lake(
         Judge the windows of this long before ``as_of``; default: all.
     fdr
         False discovery rate of the alert list (accounts and clusters are two lists).
+    workers
+        Processes that read records; the answer does not depend on it.
     report
         Told (what, done, total).
     """
+    start, stop = lookback_range(snapshot, engine.window_seconds, as_of, lookback)
+    return judge_range(
+        snapshot,
+        engine,
+        start,
+        stop,
+        detector=detector,
+        as_of=stop if as_of is None else as_of,
+        lookback=int(lookback.total_seconds()) if lookback is not None else None,
+        fdr=fdr,
+        workers=workers,
+        report=report,
+    )
+
+
+def judge_range(
+    snapshot: Snapshot,
+    engine: Engine,
+    start: datetime | None,
+    stop: datetime | None,
+    *,
+    detector: Detector | None = None,
+    as_of: datetime | None = None,
+    lookback: int | None = None,
+    fdr: float = DEFAULT_FDR,
+    reference: Reference | None = None,
+    vector: Mapping[str, int] | None = None,
+    workers: int = 1,
+    report: Callable[[str, int, int], None] | None = None,
+) -> Scoring:
+    """What `judge_lake` does, for a range of windows and, if wanted, for the records below an offset vector alone.
+
+    Parameters
+    ----------
+    start, stop
+        Windows with ``start <= window_start < stop``; None is no bound.
+    as_of
+        The time the tables name; default: the end of the last window.
+    lookback
+        Seconds, as the tables name them.
+    reference
+        The shipped population to judge a small lake by; default: this version's.
+    vector
+        Chain key to offset. Everything is then computed from the records below, whatever was landed of it: what an
+        alert was made from is judged again.
+    """
     detector = detector or get_detector()
     window = engine.window_seconds * 1_000_000
-    start, stop = lookback_range(snapshot, engine.window_seconds, as_of, lookback)
-    lake = read_accounts(snapshot, engine, start, stop, report)
-    if as_of is None:
-        as_of = (
-            stop if stop is not None else moment(int(lake.last.max()) + window) if len(lake.last) else None
-        )
-    reference = shipped_references()["shipped"]
+    lake = read_accounts(snapshot, engine, start, stop, report, vector=vector)
+    if as_of is None and len(lake.last):
+        as_of = moment(int(lake.last.max()) + window)
+    reference = reference or shipped_references()["shipped"]
     context = Context(reference.population)
     if own := lake.scorable >= MIN_POPULATION:
         context = Context(lake.population)
-    table = lake.with_population(context)
+    details = read_details(
+        snapshot,
+        engine,
+        lake,
+        lake.with_population(context),
+        start,
+        stop,
+        first_stage=lambda table: _first_stage(table, lake.population),
+        vector=vector,
+        workers=workers,
+        report=report,
+    )
+    table = details.table
     if own:
-        reference = detector.reference(LAKE, table, lake.population)
+        reference = detector.reference(LAKE, details.population, lake.population)
     scope = Scope(
-        vector=snapshot.vector,
+        vector=snapshot.vector if vector is None else vector,
         manifest=snapshot.manifest.number,
         parameters=engine.parameters.fingerprint,
         detector=detector.fingerprint,
         reference=reference.fingerprint,
         start=start,
         stop=stop,
-        lookback=int(lookback.total_seconds()) if lookback is not None else None,
+        lookback=lookback,
     )
     common: dict[str, Any] = {"window": window, "scope": scope, "as_of": as_of, "fdr": fdr}
     accounts = judged(detector, table, reference, first=lake.first, last=lake.last, **common)
-    clusters = find_clusters(lake.ties, payments_of(snapshot) if len(lake.ties) else {})
-    totals, first, last = _totals(snapshot, engine, clusters, scope)
-    sums = SignalTable.joined([signal_table(total, context) for total in totals], list(SIGNALS))
+    clusters = find_clusters(lake.ties, payments_of(snapshot, vector) if len(lake.ties) else {})
+    totals, first, last = _totals(snapshot, engine, clusters, scope, vector)
+    sums = SignalTable.joined([filled(signal_table(total, context)) for total in totals], list(EVERY))
     groups = judged(detector, sums, reference, first=first, last=last, **common)
-    alerts = [*_account_alerts(snapshot, engine, accounts), *_cluster_alerts(groups, clusters, totals)]
+    alerts = [
+        *_account_alerts(snapshot, engine, accounts, vector),
+        *_cluster_alerts(snapshot, groups, clusters, totals, vector),
+    ]
     alerts.sort(key=lambda alert: (alert.p_value, -alert.score, alert.alert_id))
     tables = {
         "account_scores": account_rows(accounts),
@@ -170,6 +246,12 @@ def judge_lake(
     return Scoring(
         as_of, len(table), reference, detector.name, fdr, tuple(alerts), tables, vector=scope.vector
     )
+
+
+def _first_stage(table: SignalTable, population: Population) -> NDArray[np.float64]:
+    """Scores by profiles alone: who of a large lake is worth reading in detail, whatever detector judges then."""
+    robust = RobustDetector()
+    return robust.scores(table, robust.reference(LAKE, table, population))[0]
 
 
 def publish(lake: Lake, scoring: Scoring) -> Manifest:
@@ -229,45 +311,68 @@ def _kept(lake: Lake, manifest: Manifest, name: str, new: pa.Table) -> pa.Table:
 
 
 def _totals(
-    snapshot: Snapshot, engine: Engine, clusters: Sequence[Cluster], scope: Scope
+    snapshot: Snapshot,
+    engine: Engine,
+    clusters: Sequence[Cluster],
+    scope: Scope,
+    vector: Mapping[str, int] | None,
 ) -> tuple[list[Profiles], np.ndarray[Any, np.dtype[np.int64]], np.ndarray[Any, np.dtype[np.int64]]]:
     """The sum of each cluster's members, and its first and last window."""
     totals, first, last = [], [], []
     for cluster in clusters:
-        windows = read_profiles(snapshot, engine, cluster.members, scope.start, scope.stop)
+        windows = read_profiles(snapshot, engine, cluster.members, scope.start, scope.stop, vector=vector)
         totals.append(windows.by_account().total(cluster.cluster_id))
         first.append(int(windows.window_start.min()))
         last.append(int(windows.window_start.max()))
     return totals, np.array(first, np.int64), np.array(last, np.int64)
 
 
-def _account_alerts(snapshot: Snapshot, engine: Engine, accounts: Subjects) -> list[Alert]:
+def _account_alerts(
+    snapshot: Snapshot, engine: Engine, accounts: Subjects, vector: Mapping[str, int] | None
+) -> list[Alert]:
     rows = [row for row in range(len(accounts.table)) if accounts.decision(row) == "alert"]
     names = [str(accounts.table.account_id[row]) for row in rows]
     if not names:
         return []
     scope = accounts.scope
-    profiles = read_profiles(snapshot, engine, names, scope.start, scope.stop).by_account()
+    profiles = read_profiles(snapshot, engine, names, scope.start, scope.stop, vector=vector).by_account()
+    digests = record_digests(snapshot, names, scope.start, scope.stop, vector)
     return [
-        make_alert(profiles.of_accounts([name]), accounts, row, subject_kind="account", members=[name])
+        make_alert(
+            profiles.of_accounts([name]),
+            accounts,
+            row,
+            subject_kind="account",
+            members=[name],
+            records=joint_digest(digests, [name]),
+        )
         for row, name in zip(rows, names, strict=True)
     ]
 
 
-def _cluster_alerts(groups: Subjects, clusters: Sequence[Cluster], totals: Sequence[Profiles]) -> list[Alert]:
+def _cluster_alerts(
+    snapshot: Snapshot,
+    groups: Subjects,
+    clusters: Sequence[Cluster],
+    totals: Sequence[Profiles],
+    vector: Mapping[str, int] | None,
+) -> list[Alert]:
+    rows = [row for row in range(len(clusters)) if groups.decision(row) == "alert"]
+    names = sorted({member for row in rows for member in clusters[row].members})
+    digests = record_digests(snapshot, names, groups.scope.start, groups.scope.stop, vector) if names else {}
     return [
         make_alert(
             totals[row],
             groups,
             row,
             subject_kind="cluster",
-            members=cluster.members,
+            members=clusters[row].members,
+            records=joint_digest(digests, clusters[row].members),
             extra={
-                "shared": list(cluster.shared),
-                "links": sum(cluster.links) // 2,
+                "shared": list(clusters[row].shared),
+                "links": sum(clusters[row].links) // 2,
                 "calibration": CLUSTER_CALIBRATION,
             },
         )
-        for row, cluster in enumerate(clusters)
-        if groups.decision(row) == "alert"
+        for row in rows
     ]

@@ -10,36 +10,12 @@ from __future__ import annotations
 import pyarrow as pa
 
 from pipeline.errors import UsageError
+from pipeline.signals.every import EVERY
 
 TIMESTAMP = pa.timestamp("us")
 
-# One column per signal, in the order of `pipeline.signals.SIGNALS` (a test holds them together).
-SIGNAL_COLUMNS = (
-    "mean_pairwise_cosine",
-    "effective_rank",
-    "topic_entropy",
-    "topic_coverage",
-    "unseen_topic_mass",
-    "population_mmd2",
-    "prompt_repeat_rate",
-    "slots_per_template",
-    "template_share",
-    "sampling_entropy",
-    "reasoning_share",
-    "multiple_choices_share",
-    "logprobs_share",
-    "streamed_share",
-    "refusal_share",
-    "other_language_share",
-    "input_length_entropy",
-    "output_length_entropy",
-    "output_tokens",
-    "hour_entropy",
-    "minute_entropy",
-    "network_entropy",
-    "user_agent_entropy",
-    "model_entropy",
-)
+SIGNAL_COLUMNS = tuple(EVERY)
+"""One column per signal in use, in the order of `pipeline.signals.every.EVERY`."""
 
 _SIGNAL_FIELDS = tuple(pa.field(name, pa.float64()) for name in SIGNAL_COLUMNS)
 

@@ -116,6 +116,19 @@ class Accounts:
             cut = slice(start, min(start + rows, len(self.vectors)))
             yield cut, unit(self.vectors[cut])
 
+    def blocks(self, rows: int = 65_536) -> Iterator[pa.Table]:
+        """Records with their embeddings, in blocks of whole accounts of at least so many rows."""
+        low = 0
+        for high in self.bounds[1:].tolist():
+            if high - low < rows and high < len(self.vectors):
+                continue
+            block = np.ascontiguousarray(self.vectors[low:high])
+            kind = pa.binary(block.shape[1])
+            column = pa.Array.from_buffers(kind, len(block), [None, pa.py_buffer(block)])
+            if high > low:
+                yield self.table.slice(low, high - low).append_column("embedding", column)
+            low = high
+
     def means(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Mean over each account of one number per row; NaN rows are left out, NaN where none is left."""
         known = ~np.isnan(values)
@@ -154,10 +167,10 @@ def unit(vectors: NDArray[np.int8]) -> NDArray[np.float32]:
 
 def signals_of(accounts: Accounts, population: Population | None = None) -> tuple[SignalTable, Population]:
     """Signals of every account, compared with a population; default: with all of them together, which is returned."""
+    from pipeline.account_signals import account_signals, hourly_activity
     from pipeline.engine import Engine
     from pipeline.parameters import Parameters
     from pipeline.profiles import Profiles
-    from pipeline.signals import Context, signal_table
     from pipeline.signals import Population as Everybody
     from pipeline.spaces import EmbeddingSpace
 
@@ -166,17 +179,16 @@ def signals_of(accounts: Accounts, population: Population | None = None) -> tupl
     if dimension != parameters.space.dimension:
         parameters = Parameters.generate(EmbeddingSpace(dimension=dimension))
     engine = Engine(parameters, window_seconds=_WINDOW_SECONDS)
-    parts = [Profiles.empty(parameters)]
-    for start in range(0, len(accounts.vectors), 65_536):
-        block = np.ascontiguousarray(accounts.vectors[start : start + 65_536])
-        column = pa.Array.from_buffers(pa.binary(dimension), len(block), [None, pa.py_buffer(block)])
-        part = accounts.table.slice(start, len(block)).append_column("embedding", column)
-        parts.append(engine.profiles(part))
-    profiles = Profiles.merge(*parts).by_account()
+    parts = [engine.profiles(block) for block in accounts.blocks()]
+    profiles = Profiles.merge(Profiles.empty(parameters), *parts).by_account()
     population = population or Everybody.of(profiles)
-    table = signal_table(profiles, Context(population))
     # Profiles are in order of the ids' UTF-8 bytes; so are we, but nothing should rest on it.
-    place = {account: i for i, account in enumerate(table.account_id)}
-    order = np.array([place[account] for account in accounts.account_id], np.int64)
+    row = {account: i for i, account in enumerate(profiles.account_id)}
+    order = np.array([row[account] for account in accounts.account_id], np.int64)
+    times = accounts.table["event_time"].cast(pa.int64()).to_numpy()
+    activity = hourly_activity(order[accounts.owner()], times, None, len(profiles))
+    table = account_signals(
+        profiles, activity, accounts.blocks(), parameters, engine.backend, population=population
+    )
     columns = {name: values[order] for name, values in table.columns.items()}
     return type(table)(table.account_id[order], table.records[order], columns), population

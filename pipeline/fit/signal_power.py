@@ -1,6 +1,6 @@
 """How well each signal alone tells attackers from others: ``python -m pipeline.fit.signal_power``.
 
-Draws worlds, reads all profile, sequence and lake signals, turns each into its mid-rank within its world, and prints
+Draws worlds, reads every signal in use (`pipeline.signals.every`), turns each into its mid-rank within its world, and prints
 the area under the curve (the chance that an attacker ranks above another account) in three comparisons: against all
 benign accounts, against specialists, and against research and evaluation. Half of each is a world with the default
 roles of the sources and half one with shuffled roles. The worlds are this project's own simulator's: a signal that
@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import click
@@ -21,14 +20,15 @@ import pyarrow.compute as pc
 from rich.console import Console
 from scipy.stats import rankdata
 
+from pipeline.account_signals import account_signals, hourly_activity
 from pipeline.backend import get_backend
 from pipeline.clock import SystemClock
+from pipeline.detectors.base import MIN_RECORDS
 from pipeline.engine import Engine
 from pipeline.fit.worlds import END
 from pipeline.parameters import Parameters
-from pipeline.signals import SIGNALS, Context, Population, signal_table
-from pipeline.signals.lake import LAKE_SIGNALS, LakeAccounts, sample_of
-from pipeline.signals.sequence import COLUMNS, SEQUENCE_SIGNALS, sequences
+from pipeline.signals import SIGNALS
+from pipeline.signals.every import EVERY, FAMILY, LAKE, SEQUENCE
 from pipeline.simulate.kinds import STREAMS
 from pipeline.simulate.records import Traffic
 from pipeline.simulate.world import WorldSettings, build_world
@@ -38,16 +38,15 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from pipeline.profiles import Profiles
 
 CLOCK = SystemClock()
-MIN_RECORDS = 50
 SPECIALISTS = frozenset({"coding_agent", "tutoring", "tool_user", "document_job"})
 RESEARCH = frozenset({"researcher", "evaluation_harness"})
 HIDDEN = frozenset({"diluted"})
 HYDRA = frozenset({"hydra"})
 CAREFUL = frozenset({"careful_harvest", "slow_drip", "pivot"})
-_HOUR_US = 3_600_000_000
+# One window for everything: only whole accounts are looked at.
+_WINDOW_SECONDS = 86_400 * 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,54 +138,25 @@ def world_ranks(settings: WorldSettings) -> WorldRanks:
     parameters, backend = Parameters.default(), get_backend("numpy")
     seconds["simulate"] = CLOCK.monotonic() - started
     started = CLOCK.monotonic()
-    # As scoring does it: hourly profiles give the hours of activity, their sums the accounts.
-    windows = Engine(parameters, backend).profiles(table)
-    profiles = windows.by_account()
-    activity = hourly(windows, profiles)
-    columns = dict(signal_table(profiles, Context(Population.of(profiles))).columns)
+    whole = Engine(parameters, backend, window_seconds=_WINDOW_SECONDS)
+    profiles = whole.profiles(table).by_account()
+    row = {account: i for i, account in enumerate(profiles.account_id)}
+    rows = np.array([row[account] for account in table["account_id"].to_pylist()], np.int64)
+    times = table["event_time"].cast(pa.int64()).to_numpy()
+    activity = hourly_activity(rows, times, None, len(profiles))
     seconds["profile"] = CLOCK.monotonic() - started
     started = CLOCK.monotonic()
-    order = pc.sort_indices(table, [(c, "ascending") for c in ("account_id", "event_time", "request_id")])
-    table = table.take(order)
-    names: list[str] = []
-    found: dict[str, list[float]] = {name: [] for name in SEQUENCE_SIGNALS}
-    for account, records in sequences(table.select(list(COLUMNS)), parameters, backend):
-        names.append(account)
-        for name, signal in SEQUENCE_SIGNALS.items():
-            found[name].append(signal.value(records))
-    if names != profiles.account_id.tolist():
-        msg = "sequences and profiles do not list the same accounts in the same order"
-        raise AssertionError(msg)
-    columns |= {name: np.array(values) for name, values in found.items()}
-    seconds["sequence"] = CLOCK.monotonic() - started
-    started = CLOCK.monotonic()
-    parts = _by_account(table)
-    accounts = LakeAccounts(profiles, sample_of(parts, parameters.space.dimension), activity)
-    columns |= {name: signal.values(accounts) for name, signal in LAKE_SIGNALS.items()}
-    seconds["lake"] = CLOCK.monotonic() - started
+    columns = account_signals(profiles, activity, table, parameters, backend).columns
+    names = profiles.account_id.tolist()
+    seconds["signals"] = CLOCK.monotonic() - started
     return WorldRanks(
         settings,
-        {name: mid_ranks(values) for name, values in columns.items()},
-        {name: float((~np.isnan(values)).mean()) for name, values in columns.items()},
+        {name: mid_ranks(columns[name]) for name in EVERY},
+        {name: float((~np.isnan(columns[name])).mean()) for name in EVERY},
         np.array([labels[name].kind for name in names], object),
         np.array([labels[name].attack for name in names], bool),
         seconds,
     )
-
-
-def hourly(windows: Profiles, profiles: Profiles) -> NDArray[np.int64]:
-    """Records per hour of the period, int64[accounts, hours]."""
-    hour = windows.window_start // _HOUR_US
-    row = {account: i for i, account in enumerate(profiles.account_id)}
-    out = np.zeros((len(profiles), int(hour.max() - hour.min()) + 1), np.int64)
-    np.add.at(out, (np.array([row[a] for a in windows.account_id]), hour - hour.min()), windows.records)
-    return out
-
-
-def _by_account(table: pa.Table) -> list[pa.Table]:
-    codes = np.asarray(pc.rank(table["account_id"], tiebreaker="dense"))
-    edges = np.append(np.flatnonzero(np.diff(codes.astype(np.int64), prepend=-1)), len(codes))
-    return [table.slice(int(a), int(b - a)) for a, b in pairwise(edges)]
 
 
 def pooled_area(
@@ -217,7 +187,7 @@ COMPARISONS: tuple[tuple[str, frozenset[str] | None, frozenset[str] | None], ...
 
 def rows(worlds: Sequence[WorldRanks]) -> list[tuple[str, str, float, list[float]]]:
     """Family, signal, share of accounts with a value, and the areas of `COMPARISONS`."""
-    families = (("profile", SIGNALS), ("sequence", SEQUENCE_SIGNALS), ("lake", LAKE_SIGNALS))
+    families = (("profile", SIGNALS), ("sequence", SEQUENCE), ("lake", LAKE))
     return [
         (
             family,
@@ -275,88 +245,6 @@ def _design(
 RIDGE = 20.0
 
 
-# Named families of signals, for what is lost without them.
-FAMILIES: dict[str, tuple[str, ...]] = {
-    "sittings": (
-        "session_coherence",
-        "recency_similarity",
-        "time_neighbours",
-        "wander",
-        "topic_persistence",
-        "topic_memory",
-        "chunk_coverage",
-        "day_overlap",
-    ),
-    "repeats": (
-        "repeat_share",
-        "multiplicity_dispersion",
-        "modal_multiplicity",
-        "repeat_lag",
-        "later_repeats",
-        "fresh_slots",
-        "prompt_growth",
-        "prompt_repeat_rate",
-    ),
-    "clocks": (
-        "gap_entropy",
-        "gap_spread",
-        "burstiness",
-        "gap_memory",
-        "session_pace",
-        "session_length",
-        "hour_excess",
-        "hour_rhythm",
-        "longest_rest",
-        "day_evenness",
-        "hour_entropy",
-        "minute_entropy",
-    ),
-    "dependence and scan": (
-        *(name for name in SEQUENCE_SIGNALS if name.endswith("_dependence")),
-        "scan_excess",
-        "scan_share",
-    ),
-    "coverage": (
-        "topic_return",
-        "region_growth",
-        "topic_evenness",
-        "own_collisions",
-        "own_against_peers",
-        "cell_crowding",
-        "peer_divergence",
-        "coherence_against_peers",
-        "cell_coverage",
-        "cell_divergence",
-        "cell_excess",
-        "cell_higher_criticism",
-        "topic_coverage",
-        "topic_entropy",
-        "unseen_topic_mass",
-    ),
-    "peers": (
-        *(name for name in LAKE_SIGNALS if name.startswith("peer_")),
-        "close_accounts",
-        "overlap_deficit",
-        "shared_against_peers",
-    ),
-}
-WEAK = (
-    "slots_in_sequence",
-    "neighbour_dispersion",
-    "gap_memory",
-    "template_runs",
-    "scan_share",
-    "hour_dependence",
-    "peer_models",
-    "peer_inputs",
-    "peer_outputs",
-    "peer_volume",
-    "peer_prompts",
-    "cell_divergence",
-)
-"""New signals that say little, or what a better one says."""
-
-
 def print_report(console: Console, done: Sequence[WorldRanks]) -> None:
     """The tables."""
     titles = " | ".join(title for title, _, _ in COMPARISONS)
@@ -367,16 +255,14 @@ def print_report(console: Console, done: Sequence[WorldRanks]) -> None:
         console.print(f"| {family} | {name} | {known:.0%} | {cells} |")
     if len(done) < 2:
         return
-    everything = [*SIGNALS, *SEQUENCE_SIGNALS, *LAKE_SIGNALS]
     sets = {
         "profile": list(SIGNALS),
-        "profile, sequence": [*SIGNALS, *SEQUENCE_SIGNALS],
-        "profile, lake": [*SIGNALS, *LAKE_SIGNALS],
-        "all": everything,
-        "all without the weak": [name for name in everything if name not in WEAK],
+        "profile, sequence": [*SIGNALS, *SEQUENCE],
+        "profile, lake": [*SIGNALS, *LAKE],
+        "all": list(EVERY),
         **{
-            f"all without {title}": [name for name in everything if name not in names]
-            for title, names in FAMILIES.items()
+            f"all without {family}": [name for name in EVERY if FAMILY[name] != family]
+            for family in dict.fromkeys(FAMILY.values())
         },
     }
     console.print(f"\n| signals together | {titles} |")

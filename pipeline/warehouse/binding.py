@@ -11,9 +11,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from pathlib import Path
 
 # Arrow types that landed files use, as DuckDB spells them.
@@ -65,11 +66,17 @@ def columns_of(schema: pa.Schema) -> dict[str, str]:
     return {field.name: duckdb_type(field.type) for field in schema}
 
 
-def bind_files(connection: Any, name: str, columns: Mapping[str, str], files: Sequence[Path]) -> None:
+def bind_files(
+    connection: Any,
+    name: str,
+    columns: Mapping[str, str],
+    files: Sequence[Path],
+    optional: Collection[str] = (),
+) -> None:
     """Create ``raw.<name>`` over exactly these Parquet files, or empty when there are none.
 
     The columns are named one by one: a file that lacks one is an error that names it, and a folder called
-    ``date=...`` adds none.
+    ``date=...`` adds none. Those in ``optional`` are null where the first file lacks them.
     """
     if not files:
         create_table(connection, name, columns)
@@ -77,8 +84,10 @@ def bind_files(connection: Any, name: str, columns: Mapping[str, str], files: Se
     # A prepared statement cannot create a view, so the names are quoted instead of bound. They are not treated
     # as patterns: DuckDB takes a name that exists as it stands, whatever characters are in it.
     listed = ", ".join(literal(str(file)) for file in files)
+    there = set(pq.read_schema(files[0]).names) if optional else set()
     selected = ", ".join(
-        f"{identifier(column)}::{type_} as {identifier(column)}" for column, type_ in columns.items()
+        f"{'null' if column in optional and column not in there else identifier(column)}::{type_} as {identifier(column)}"
+        for column, type_ in columns.items()
     )
     connection.execute(
         f"create view raw.{identifier(name)} as select {selected} "  # noqa: S608 -- see the module's docstring

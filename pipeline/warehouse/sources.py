@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.errors import LakeError, UsageError
 from pipeline.lake import Lake, Snapshot
 from pipeline.lake.paths import ALERTS, LAKE_FILE, Chain
-from pipeline.tables import TABLES
+from pipeline.tables import SIGNAL_COLUMNS, TABLES
 from pipeline.warehouse.binding import bind_files, create_table
 from pipeline.warehouse.relations import described_relations, landed_relations
 
@@ -47,7 +47,8 @@ class Sources:
     def bind(self, connection: Any) -> None:
         """Create every raw relation."""
         for name, columns in landed_relations(self.space).items():
-            bind_files(connection, name, columns, self.files.get(name, ()))
+            # Scores of an earlier version lack the signals that came later.
+            bind_files(connection, name, columns, self.files.get(name, ()), optional=SIGNAL_COLUMNS)
         for name, columns in described_relations().items():
             create_table(connection, name, columns, self.rows.get(name, ()))
 

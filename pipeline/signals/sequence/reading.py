@@ -63,6 +63,23 @@ def sequences(
     UsageError
         A column is missing.
     """
+    for account, rows in account_tables(records, newest):
+        yield account, one(rows, parameters, backend)
+
+
+def account_tables(records: pa.Table, newest: int = NEWEST) -> Iterator[tuple[str, pa.Table]]:
+    """The newest records of each account, sorted by (event time, request id), in order of the account id's bytes.
+
+    Parameters
+    ----------
+    records, newest
+        As for `sequences`; the tables have `COLUMNS`.
+
+    Raises
+    ------
+    UsageError
+        A column is missing.
+    """
     missing = [name for name in COLUMNS if name not in records.column_names]
     if missing:
         msg = f"the records lack column {missing[0]!r}; sequence signals need all of COLUMNS"
@@ -75,7 +92,7 @@ def sequences(
     edges = _edges(table["account_id"])
     for low, high in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
         start = max(low, high - newest)
-        yield table["account_id"][low].as_py(), one(table.slice(start, high - start), parameters, backend)
+        yield table["account_id"][low].as_py(), table.slice(start, high - start)
 
 
 def one(rows: pa.Table, parameters: Parameters, backend: Backend) -> AccountSequence:

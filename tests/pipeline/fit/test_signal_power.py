@@ -18,9 +18,7 @@ from pipeline.fit.signal_power import (
     together,
     world_ranks,
 )
-from pipeline.signals import SIGNALS
-from pipeline.signals.lake import LAKE_SIGNALS
-from pipeline.signals.sequence import SEQUENCE_SIGNALS
+from pipeline.signals.every import EVERY
 from pipeline.simulate.world import WorldSettings
 
 
@@ -50,7 +48,7 @@ def test_half_of_the_worlds_have_shuffled_roles_and_seeds_are_their_own() -> Non
 
 
 def test_a_world_has_all_signals(world: WorldRanks) -> None:
-    assert set(world.ranks) == {*SIGNALS, *SEQUENCE_SIGNALS, *LAKE_SIGNALS}
+    assert list(world.ranks) == list(EVERY)
     for name, ranks in world.ranks.items():
         known = ranks[~np.isnan(ranks)]
         assert len(ranks) == len(world.kind)
@@ -85,6 +83,6 @@ def test_signals_together_find_what_one_of_them_shows() -> None:
 def test_prints_every_signal() -> None:
     result = CliRunner().invoke(command, ["--worlds", "1", "--accounts", "60"])
     assert result.exit_code == 0, result.output
-    for name in (*SIGNALS, *SEQUENCE_SIGNALS, *LAKE_SIGNALS):
+    for name in EVERY:
         assert f"| {name} |" in result.output
     assert all(title in result.output for title, _, _ in COMPARISONS)
