@@ -28,6 +28,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "replay": ("replay", "The nightly job: recompute, compare, compact, score again, publish."),
     "verify": ("verify", "Prove that nothing was lost, doubled or changed; derive an alert again."),
     "digest": ("digest", "One digest of all profiles, however they were landed."),
+    "verdict": ("verdict", "Allow-lists and investigators' verdicts: add, list, withdraw, import."),
     "evaluate": ("evaluate", "The detection benchmark: all detectors on worlds nobody was fitted on."),
     "sql": ("sql", "Ask a lake questions in SQL, or run a playbook."),
     "topics": ("topics", "Create and compare Kafka's topics."),
