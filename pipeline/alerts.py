@@ -15,23 +15,18 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.detectors import get_detector
 from pipeline.detectors.reference import Reference
 from pipeline.detectors.robust import shipped_references
 from pipeline.errors import LakeError
 from pipeline.evidence import evidence
 from pipeline.lake.documents import canonical
-from pipeline.lake.reader import read_profiles
 from pipeline.lake.segments import code_fingerprint
-from pipeline.signals import Context, signal_table
 from pipeline.tables import ALERTS, empty_table
 from pipeline.times import from_text, moment, to_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from pipeline.detectors.base import Detector
-    from pipeline.engine import Engine
     from pipeline.lake import Lake, Snapshot
     from pipeline.lake.store import Store
     from pipeline.profiles import Profiles
@@ -66,6 +61,8 @@ class Scope:
         Seconds before ``as_of``; None: everything.
     look
         The live look (number of records), or None for a scoring run.
+    verdicts
+        Digest of the verdicts that stood (`pipeline.verdicts.Standing`); None: none did.
     """
 
     vector: Mapping[str, int]
@@ -77,6 +74,7 @@ class Scope:
     stop: datetime | None = None
     lookback: int | None = None
     look: int | None = None
+    verdicts: str | None = None
 
     def to_json(self, profile: str, records: str | None = None) -> dict[str, Any]:
         """The alert's provenance.
@@ -98,6 +96,7 @@ class Scope:
             "stop": to_text(self.stop),
             "lookback": self.lookback,
             "look": self.look,
+            "verdicts": self.verdicts,
             "profile": profile,
             "records": records,
             "code": code_fingerprint(),
@@ -284,72 +283,3 @@ def _kept_reference(data: bytes, fingerprint: str, place: str) -> Reference:
         msg = f"{place} now has the fingerprint {reference.fingerprint}: it was changed; restore it from a copy of the lake"
         raise LakeError(msg)
     return reference
-
-
-def rederive(
-    lake: Lake,
-    alert: Alert,
-    engine: Engine,
-    *,
-    snapshot: Snapshot | None = None,
-    detector: Detector | None = None,
-) -> list[str]:
-    """Compute an alert again from the landed records it names; what differs, in words. Empty: it holds.
-
-    Parameters
-    ----------
-    lake, engine
-        Where its records are landed, and an engine with the lake's parameters.
-    """
-    snapshot = snapshot or lake.snapshot()
-    detector = detector or get_detector(alert.detector)
-    source = alert.provenance
-    differences = []
-    if source["parameters"] != engine.parameters.fingerprint:
-        return [
-            f"its profile was made with parameters {source['parameters']}, the lake has {engine.parameters.fingerprint}"
-        ]
-    if source["detector"] != detector.fingerprint:
-        differences.append(
-            f"it was judged by detector {source['detector']}, this version has {detector.fingerprint}"
-        )
-    profile = read_profiles(
-        snapshot,
-        engine,
-        alert.members,
-        from_text(source["start"]),
-        from_text(source["stop"]),
-        vector=source["vector"],
-    ).by_account()
-    gone = sorted(set(alert.members) - set(profile.account_id))
-    if gone:
-        return [*differences, f"no records of {', '.join(gone[:5])} are landed below its offsets"]
-    if alert.subject_kind == "cluster":
-        profile = profile.total(alert.subject_id)
-    if profile.digest() != source["profile"]:
-        differences.append(
-            f"the profile of {alert.subject_id} from landed records has digest {profile.digest()[:16]}…, the alert "
-            f"names {source['profile'][:16]}…: records were altered, lost or added"
-        )
-    # After the profile: altered records are told although nobody has the reference any more.
-    try:
-        reference = find_reference(snapshot, source["reference"])
-    except LakeError as error:
-        return [*differences, error.message]
-    table = signal_table(profile, Context(reference.population))
-    judgement = detector.judge(table, reference)
-    differences += [
-        f"{name} is {now!r} when derived again, the alert says {then!r}"
-        for name, now, then in (
-            ("score", float(judgement.score[0]), alert.score),
-            ("p_value", float(judgement.p_value[0]), alert.p_value),
-        )
-        if now != then
-    ]
-    again = {each["signal"]: each for each in evidence(table, judgement, reference, 0)["signals"]}
-    said = {each["signal"]: each for each in alert.evidence["signals"]}
-    for name in sorted(again.keys() | said.keys()):
-        if again.get(name) != said.get(name):
-            now, then = ((each or {}).get("value") for each in (again.get(name), said.get(name)))
-            differences.append(f"signal {name} is {now!r} when derived again, the alert says {then!r}")
-    return differences

@@ -22,8 +22,10 @@ FINDING_COLUMNS = ("severity", "check", "chain", "where", "expected", "found")
 @lake_option
 @click.option(
     "--alert",
-    "alert_id",
-    help="Derive this alert again from the records it names, instead of checking the lake.",
+    "alert_ids",
+    multiple=True,
+    help="Derive this alert again from the records it names, instead of checking the lake; may be repeated: alerts of "
+    "one scoring share the work.",
 )
 @click.option(
     "--sample",
@@ -69,7 +71,7 @@ FINDING_COLUMNS = ("severity", "check", "chain", "where", "expected", "found")
 @format_option
 def command(
     lake_path: Path,
-    alert_id: str | None,
+    alert_ids: tuple[str, ...],
     sample: int,
     everything: bool,
     seed: int,
@@ -93,8 +95,8 @@ def command(
     clock = SystemClock()
     lake = open_lake(lake_path, clock=clock)
     engine = engine_for(lake, backend)
-    if alert_id is not None:
-        return _alert(lake, engine, alert_id, format_)
+    if alert_ids:
+        return _alerts(lake, engine, alert_ids, format_)
     kafka = None
     if bootstrap_servers is not None:
         kafka = kafka_side(lake, bootstrap_servers, kafka_config, pseudonym_key, adapter, max_future_seconds)
@@ -179,19 +181,33 @@ def _print(result: Verification, format_: Format) -> None:
         )
 
 
-def _alert(lake: Lake, engine: Engine, alert_id: str, format_: Format) -> int:
-    from pipeline.alerts import find_alert, rederive
+def _alerts(lake: Lake, engine: Engine, alert_ids: tuple[str, ...], format_: Format) -> int:
+    from pipeline.alerts import find_alert
+    from pipeline.cli.progress import reporter
+    from pipeline.rederivation import rederive_all
 
     snapshot = lake.snapshot()
-    alert = find_alert(lake, snapshot, alert_id)
-    differences = rederive(lake, alert, engine, snapshot=snapshot)
-    rows = [{"alert_id": alert_id, "difference": difference} for difference in differences]
+    alerts = [find_alert(lake, snapshot, alert_id) for alert_id in dict.fromkeys(alert_ids)]
+    with reporter("verify") as advance:
+        found = rederive_all(
+            lake,
+            alerts,
+            engine,
+            snapshot=snapshot,
+            report=lambda what, done, total: advance(done, total, what),
+        )
+    rows = [
+        {"alert_id": alert.alert_id, "difference": difference}
+        for alert, differences in zip(alerts, found, strict=True)
+        for difference in differences
+    ]
     if rows or format_ is not Format.TABLE:
         print_mappings(rows, format_, columns=("alert_id", "difference"))
-    verdict = "no difference" if not rows else f"{len(rows)} differences"
-    click.echo(
-        f"{alert_id} ({alert.subject_kind} {alert.subject_id}): profile, signals, score and p-value derived again from "
-        f"its records: {verdict}",
-        err=format_ is not Format.TABLE,
-    )
+    for alert, differences in zip(alerts, found, strict=True):
+        verdict = f"{len(differences)} differences" if differences else "no difference"
+        click.echo(
+            f"{alert.alert_id} ({alert.subject_kind} {alert.subject_id}): profile, signals, score and p-value derived "
+            f"again from its records: {verdict}",
+            err=format_ is not Format.TABLE,
+        )
     return 1 if rows else 0

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline import alerts as alerts_module
-from pipeline.alerts import Alert, find_reference, keep_reference, rederive
+from pipeline.alerts import Alert, find_reference, keep_reference
 from pipeline.assembly import engine_for, open_or_create_lake
 from pipeline.clock import ManualClock
 from pipeline.errors import LakeError
@@ -23,6 +23,7 @@ from pipeline.ingest import ingest_file
 from pipeline.landing import LandingSettings, PartitionLander
 from pipeline.live import LakeSource, LiveScorer, LookSchedule, Snapshotted, live_scorer
 from pipeline.records.decode import RecordDecoder
+from pipeline.rederivation import rederive
 from pipeline.simulate.records import Traffic
 from pipeline.simulate.world import WorldSettings, build_world
 
