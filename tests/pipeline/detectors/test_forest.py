@@ -1,0 +1,156 @@
+"""The trees against the library that fitted them, and a detector that finds what it was fitted to find."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.ensemble import GradientBoostingClassifier
+
+from pipeline.detectors.forest import Forest, ForestDetector
+from pipeline.detectors.forest.trees import LEAF
+from pipeline.errors import UsageError
+from pipeline.fit import forest as fitting
+from pipeline.fit.labelled import LabelledWorld
+from pipeline.signals import SignalTable
+
+NAMES = ("one", "two", "three", "four")
+SMALL = {"n_estimators": 40, "max_depth": 3, "min_samples_leaf": 5}
+
+
+def world(seed: int, accounts: int = 400, attackers: int = 30) -> LabelledWorld:
+    """Attackers are high in one and low in two, together; three and four say nothing."""
+    rng = np.random.default_rng(seed)
+    attack = np.arange(accounts) < attackers
+    values = {name: rng.normal(size=accounts) for name in NAMES}
+    values["one"][attack] += 3.0
+    values["two"][attack] -= 3.0
+    values["four"][rng.random(accounts) < 0.2] = np.nan
+    kind = np.where(attack, "harvest", np.where(rng.random(accounts) < 0.2, "rare", "common"))
+    campaign = np.full(accounts, "", object)
+    return LabelledWorld(values, attack, kind.astype(object), campaign, np.full(accounts, 100), seed)
+
+
+@pytest.fixture(scope="module")
+def fitted() -> Forest:
+    return fitting.fit([world(seed) for seed in range(6)], NAMES, **SMALL)
+
+
+def table_of(found: LabelledWorld) -> SignalTable:
+    ids = np.array([f"a{i:04d}" for i in range(len(found))], object)
+    return SignalTable(ids, found.records, found.values)
+
+
+def test_trees_add_up_as_the_library_says() -> None:
+    ranks, attack, weight = fitting.design([world(1), world(2)], NAMES)
+    trees = fitting.boost(ranks, attack, weight, 3, **SMALL)
+    changes = {**fitting.BOOSTING, **SMALL}
+    plain = GradientBoostingClassifier(**changes, random_state=3)
+    plain.fit(ranks.astype(np.float32), attack, sample_weight=weight)
+    rng = np.random.default_rng(0)
+    fresh = np.concatenate([ranks, rng.random((500, len(NAMES)))])
+    np.testing.assert_allclose(
+        trees.scores(fresh), plain.decision_function(fresh.astype(np.float32)), rtol=1e-9
+    )
+
+
+def test_a_rank_on_a_threshold_goes_where_the_library_sends_it() -> None:
+    ranks, attack, weight = fitting.design([world(5)], NAMES)
+    trees = fitting.boost(ranks, attack, weight, 0, **SMALL)
+    plain = GradientBoostingClassifier(**{**fitting.BOOSTING, **SMALL}, random_state=0)
+    plain.fit(ranks.astype(np.float32), attack, sample_weight=weight)
+    at = trees.threshold[trees.signal != LEAF].astype(np.float64)
+    edges = np.stack([np.concatenate([at, np.nextafter(at, 1), np.nextafter(at, 0)])] * len(NAMES), axis=1)
+    np.testing.assert_allclose(
+        trees.scores(edges), plain.decision_function(edges.astype(np.float32)), rtol=1e-9
+    )
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_contributions_and_the_base_are_the_score(fitted: Forest, seed: int) -> None:
+    ranks = np.random.default_rng(seed).random((50, len(NAMES)))
+    parts = fitted.trees.contributions(ranks)
+    np.testing.assert_allclose(parts.sum(axis=1) + fitted.trees.base, fitted.trees.scores(ranks), atol=1e-9)
+
+
+def test_a_signal_that_no_tree_asks_for_adds_nothing(fitted: Forest) -> None:
+    ranks = np.random.default_rng(4).random((50, len(NAMES) + 1))
+    assert not fitted.trees.contributions(ranks)[:, -1].any()
+
+
+def test_the_file_gives_the_same_forest_back(fitted: Forest, tmp_path) -> None:
+    path = tmp_path / "forest.npz"
+    fitted.save(path)
+    again = Forest.load(path)
+    assert again.fingerprint == fitted.fingerprint
+    path.write_bytes(b"nothing of the kind")
+    with pytest.raises(UsageError, match="not a fitted forest"):
+        Forest.load(path)
+
+
+def test_any_change_changes_the_fingerprint(fitted: Forest) -> None:
+    from dataclasses import replace
+
+    value = fitted.trees.value.copy()
+    value[-1] = np.nextafter(value[-1], np.inf)
+    others = (
+        replace(fitted, trees=replace(fitted.trees, value=value)),
+        replace(fitted, null=fitted.null + 1e-9),
+        replace(fitted, fitted={**fitted.fitted, "seed": 99}),
+    )
+    assert len({fitted.fingerprint, *(each.fingerprint for each in others)}) == 4
+
+
+def test_the_null_comes_from_trees_that_had_not_seen_the_world(fitted: Forest) -> None:
+    worlds = [world(seed) for seed in range(6)]
+    expected = []
+    for i, each in enumerate(worlds):
+        others = [other for j, other in enumerate(worlds) if j % fitting.FOLDS != i % fitting.FOLDS]
+        trees = fitting.boost(*fitting.design(others, NAMES), 0, **SMALL)
+        ranks, attack, _ = fitting.design([each], NAMES)
+        expected.append(trees.scores(ranks)[~attack])
+    np.testing.assert_allclose(fitted.null, np.sort(np.concatenate(expected)), atol=1e-8)
+
+
+def test_attackers_are_found_and_p_values_are_right_in_other_worlds(fitted: Forest) -> None:
+    detector = ForestDetector(fitted)
+    small = []
+    for seed in range(50, 60):
+        found = world(seed)
+        table = table_of(found)
+        judged = detector.judge(table, detector.reference("lake", table))
+        assert np.median(judged.p_value[found.attack]) < 1e-3
+        small.append((judged.p_value[~found.attack] <= 0.05).mean())
+        total = sum(judged.contributions.values()) + fitted.trees.base
+        np.testing.assert_allclose(total, judged.score, atol=1e-6)
+    assert 0.01 < np.mean(small) < 0.08
+
+
+def test_order_of_accounts_does_not_matter(fitted: Forest) -> None:
+    detector, found = ForestDetector(fitted), world(70)
+    table = table_of(found)
+    order = np.random.default_rng(1).permutation(len(table))
+    shuffled = SignalTable(
+        table.account_id[order], table.records[order], {k: v[order] for k, v in table.columns.items()}
+    )
+    one = detector.judge(table, detector.reference("lake", table))
+    two = detector.judge(shuffled, detector.reference("lake", shuffled))
+    np.testing.assert_array_equal(one.score[order], two.score)
+    np.testing.assert_array_equal(one.p_value[order], two.p_value)
+
+
+def test_nothing_is_said_of_thin_accounts_and_without_signals(fitted: Forest) -> None:
+    detector, found = ForestDetector(fitted), world(71)
+    table = table_of(found)
+    records = table.records.copy()
+    records[3] = 49
+    columns = {name: values.copy() for name, values in table.columns.items()}
+    for values in columns.values():
+        values[5] = np.nan
+    table = SignalTable(table.account_id, records, columns)
+    judged = detector.judge(table, detector.reference("lake", table))
+    assert np.isnan(judged.score[[3, 5]]).all()
+    assert np.isnan(judged.p_value[[3, 5]]).all()
+    assert not np.isnan(np.delete(judged.score, [3, 5])).any()
