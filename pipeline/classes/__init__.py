@@ -1,0 +1,24 @@
+"""Benign classes: found from the population, named, recalibrated in the lake, and what an account is compared with.
+
+`shipped_classes` are the default, `recalibrate` finds those of a lake, `Classes.assign` says whose like an account is,
+`explain` how well that explains it, and `ClassNull` turns scores into p-values among its like.
+"""
+
+from __future__ import annotations
+
+from pipeline.classes.calibration import ClassNull, Survival
+from pipeline.classes.classes import Classes, describe, shipped_classes, shrunk
+from pipeline.classes.explain import explain
+from pipeline.classes.recalibrate import Recalibrated, recalibrate
+
+__all__ = [
+    "ClassNull",
+    "Classes",
+    "Recalibrated",
+    "Survival",
+    "describe",
+    "explain",
+    "recalibrate",
+    "shipped_classes",
+    "shrunk",
+]

@@ -1,0 +1,167 @@
+"""Benign classes of a lake, from the lake itself, although some of it may be attacking and nobody knows who.
+
+From the shipped classes, by trimmed expectation and maximisation (Neykov et al., CSDA 52, 2007) in concentration steps
+as of the minimum covariance determinant (Rousseeuw & Van Driessen, Technometrics 41, 1999):
+
+1. Each account's distance from the centre of its likeliest class, over the median distance in that class as shipped.
+2. The farthest `TRIM` of the accounts are left out, and so are ``suspects`` (a first pass of the detector).
+3. Shares, centres and scales anew from the rest, the shipped ones counting as `STRENGTH` accounts of each class.
+   Again from 1, `ROUNDS` times.
+4. Reweighting: accounts within the distance that all but `BEYOND` of the shipped class's accounts keep are the members;
+   their signals make the class's distributions, shrunk to the shipped ones (`pipeline.classes.classes`).
+
+Where more than `FOUNDING` of the accounts are members of nothing, a class is founded of them. That is more than
+undetected attackers are taken to be (`CONTAMINATION`), with the `BEYOND` that any benign population leaves out.
+
+Attackers that imitate a class are inside it, and no distance finds them; against these there are the suspects, the
+shipped figures, and that they are few against a class that is large. How far they move a class is measured in
+``docs/classes.md``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pipeline.classes.classes import STRENGTH, Classes, describe
+from pipeline.classes.mixture import Mixture, Prior, step
+from pipeline.classes.names import name_classes
+from pipeline.detectors.base import scorable
+from pipeline.signals.table import SignalTable
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Numbers = NDArray[np.float64]
+
+CONTAMINATION = 0.05
+TRIM = 0.10
+ROUNDS = 15
+BEYOND = 0.025
+FOUNDING = 0.10
+FOUNDED = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Recalibrated:
+    """Classes of a lake; ``kept`` bool[n]: accounts that are members of one; ``founded`` names of new classes."""
+
+    classes: Classes
+    kept: NDArray[np.bool_]
+    founded: tuple[str, ...]
+
+
+def recalibrate(
+    shipped: Classes,
+    values: SignalTable,
+    ranks: SignalTable,
+    *,
+    suspects: NDArray[np.bool_] | None = None,
+    trim: float = TRIM,
+    beyond: float = BEYOND,
+    strength: float = STRENGTH,
+) -> Recalibrated:
+    """Classes of a lake.
+
+    Parameters
+    ----------
+    values, ranks
+        Signals of n accounts, and their mid-ranks in the lake, in the same order. Accounts with too few records to
+        be judged are not counted.
+    suspects
+        bool[n]: accounts that a first pass would list; they are left out.
+    trim, beyond
+        Shares left out; 0 trusts everybody.
+    """
+    order = np.array(sorted(range(len(values)), key=lambda i: str(values.account_id[i]).encode()), np.int64)
+    mine = order[scorable(values)[order]]
+    if suspects is not None:
+        mine = mine[~suspects[mine]]
+    table = _rows(values, mine)
+    rows = shipped.scores(_rows(ranks, mine))
+    mixture, prior = shipped.mixture, Prior(shipped.mixture, np.full(len(shipped), strength))
+    usual = [each.fit for each in shipped.each]
+    middles = np.array([each.median or 1.0 for each in usual])
+    reach = np.array([_quantile(each.quantiles, 1 - beyond) for each in usual])
+    mixture = _concentrate(mixture, prior, rows, middles, trim)
+    for _ in range(FOUNDED):
+        lost = ~_within(mixture, rows, reach if beyond else np.full(len(reach), np.inf))
+        if lost.mean() < FOUNDING if len(lost) else True:
+            break
+        larger, known = _found(mixture, prior, rows, lost)
+        middles, reach = np.append(middles, np.median(middles)), np.append(reach, np.median(reach))
+        mixture, prior = _concentrate(larger, known, rows, middles, trim), known
+    kept = _within(mixture, rows, reach) if beyond else np.ones(len(rows), np.bool_)
+    names = list(shipped.names)
+    founded = (
+        name_classes(mixture.centre[len(names) :], shipped.space, names) if len(mixture) > len(names) else []
+    )
+    found = describe(
+        table,
+        mixture.distances(rows),
+        mixture.memberships(rows) * kept[:, None],
+        mixture,
+        [*names, *founded],
+        shipped.space,
+        shipped.references,
+        strength,
+    )
+    everybody = np.zeros(len(values), np.bool_)
+    everybody[mine] = kept
+    return Recalibrated(Classes(found, shipped.fitted), everybody, tuple(founded))
+
+
+def _rows(table: SignalTable, rows: NDArray[np.int64]) -> SignalTable:
+    columns = {name: column[rows] for name, column in table.columns.items()}
+    return SignalTable(table.account_id[rows], table.records[rows], columns)
+
+
+def _quantile(quantiles: Numbers, share: float) -> float:
+    return float(quantiles[round(share * (len(quantiles) - 1))]) if len(quantiles) else np.inf
+
+
+def _own(mixture: Mixture, rows: Numbers) -> tuple[Numbers, NDArray[np.int64]]:
+    """Distance from the centre of the likeliest class, and which it is."""
+    best = mixture.memberships(rows).argmax(axis=1)
+    return mixture.distances(rows)[np.arange(len(rows)), best], best
+
+
+def _within(mixture: Mixture, rows: Numbers, reach: Numbers) -> NDArray[np.bool_]:
+    distance, best = _own(mixture, rows)
+    return np.asarray(distance <= reach[best])
+
+
+def _concentrate(mixture: Mixture, prior: Prior, rows: Numbers, middles: Numbers, trim: float) -> Mixture:
+    """Concentration steps: leave the farthest out, estimate, again."""
+    for _ in range(ROUNDS):
+        distance, best = _own(mixture, rows)
+        relative = distance / middles[best]
+        # The nearest stay; ties at the edge all stay, so that no order of accounts decides.
+        edge = (
+            np.sort(relative)[max(int(np.ceil((1 - trim) * len(relative))) - 1, 0)] if len(relative) else 0.0
+        )
+        mixture = step(mixture, rows, (relative <= edge).astype(np.float64), prior)
+    return mixture
+
+
+def _found(mixture: Mixture, prior: Prior, rows: Numbers, lost: NDArray[np.bool_]) -> tuple[Mixture, Prior]:
+    """One class more, begun at the middle of the accounts that belong nowhere."""
+    theirs = rows[lost]
+    known = (~np.isnan(theirs)).any(axis=0)
+    centre, scale = np.zeros(rows.shape[1]), np.ones(rows.shape[1])
+    centre[known] = np.nanmedian(theirs[:, known], axis=0)
+    scale[known] = np.maximum(1.4826 * np.nanmedian(np.abs(theirs[:, known] - centre[known]), axis=0), 0.3)
+    share = float(lost.mean())
+    larger = Mixture(
+        np.append(mixture.share * (1 - share), share),
+        np.vstack([mixture.centre, centre]),
+        np.vstack([mixture.scale, scale]),
+    )
+    before = Mixture(
+        np.append(prior.mixture.share, 1e-6),
+        np.vstack([prior.mixture.centre, centre]),
+        np.vstack([prior.mixture.scale, scale]),
+    )
+    return larger, Prior(before, np.append(prior.rows, 0.0))
