@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from pipeline.detectors.fdr import q_values
 from pipeline.tables import ACCOUNT_SCORES, CLUSTER_SCORES, CLUSTERS
 from pipeline.times import LAST, moment
+from pipeline.verdict_effect import Held, list_q_values
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,7 +33,7 @@ class Subjects:
     """Accounts (or clusters), how they were judged, and by what.
 
     ``first`` and ``last`` int64[n] are starts of windows; ``window`` their length, all in microseconds; ``q``
-    float64[n] Benjamini-Hochberg over these subjects.
+    float64[n] Benjamini-Hochberg over these subjects, see `list_q_values`; ``held`` the verdicts on them.
     """
 
     table: SignalTable
@@ -47,14 +47,18 @@ class Subjects:
     scope: Scope
     as_of: datetime | None
     fdr: float
+    held: Held
 
     def decision(self, row: int) -> str:
-        """``alert``, ``clear``, or ``cannot_tell``: too few records, or suspicious without being in the list."""
+        """``alert``, ``allowed`` (an alert but for a verdict), ``clear``, or ``cannot_tell``.
+
+        The last says: too few records, or suspicious without being in the list.
+        """
         p = self.judgement.p_value[row]
         if np.isnan(p):
             return "cannot_tell"
         if self.q[row] <= self.fdr:
-            return "alert"
+            return "allowed" if self.held.allowed[row] else "alert"
         return "cannot_tell" if p < SUSPICIOUS else "clear"
 
     def last_seen(self, row: int) -> datetime:
@@ -71,6 +75,7 @@ class Subjects:
             "p_value": _value(self.judgement.p_value[row]),
             "q_value": _value(self.q[row]),
             "decision": self.decision(row),
+            "verdict_id": self.held.verdict_id[row],
             "detector": self.detector,
             "reference": self.reference.fingerprint,
             "first_seen": moment(int(self.first[row])),
@@ -90,11 +95,15 @@ def judged(
     scope: Scope,
     as_of: datetime | None,
     fdr: float,
+    held: Held | None = None,
 ) -> Subjects:
-    """Judge the rows of a signal table."""
+    """Judge the rows of a signal table; ``held``: the verdicts on them, default none."""
     judgement = detector.judge(table, reference)
-    q = q_values(judgement.p_value)
-    return Subjects(table, judgement, q, first, last, window, detector.name, reference, scope, as_of, fdr)
+    held = held or Held.nothing(len(table))
+    q = list_q_values(judgement.p_value, held.allowed)
+    return Subjects(
+        table, judgement, q, first, last, window, detector.name, reference, scope, as_of, fdr, held
+    )
 
 
 def account_rows(accounts: Subjects) -> pa.Table:
@@ -110,6 +119,7 @@ def account_rows(accounts: Subjects) -> pa.Table:
         "p_value": _nullable(accounts.judgement.p_value),
         "q_value": _nullable(accounts.q),
         "decision": [accounts.decision(row) for row in range(n)],
+        "verdict_id": pa.array(list(accounts.held.verdict_id), pa.string()),
         "benign_class": [None] * n,
         "detector": [accounts.detector] * n,
         "reference": [fingerprint] * n,

@@ -28,6 +28,15 @@ from pipeline.signals import Context, SignalTable, signal_table
 from pipeline.signals.every import EVERY
 from pipeline.tables import TABLES
 from pipeline.times import moment
+from pipeline.verdict_effect import (
+    Held,
+    account_evidence,
+    cluster_evidence,
+    population_without_attackers,
+    without_attackers,
+)
+from pipeline.verdicts import Standing
+from pipeline.verdicts import standing as standing_verdicts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -74,6 +83,8 @@ class Scoring:
         Number of the manifest that names the tables, or newer ones; None before `publish`.
     vector
         Chain key to offset: the records that were judged.
+    standing
+        The verdicts that stood, all of which were used; see `pipeline.verdict_effect`.
     """
 
     as_of: datetime | None
@@ -86,6 +97,7 @@ class Scoring:
     seconds: float = 0.0
     manifest: int | None = None
     vector: Mapping[str, int] = field(default_factory=dict)
+    standing: Standing = field(default_factory=Standing)
 
 
 def score_lake(
@@ -172,6 +184,7 @@ def judge_range(
     fdr: float = DEFAULT_FDR,
     reference: Reference | None = None,
     vector: Mapping[str, int] | None = None,
+    standing: Standing | None = None,
     workers: int = 1,
     report: Callable[[str, int, int], None] | None = None,
 ) -> Scoring:
@@ -190,6 +203,8 @@ def judge_range(
     vector
         Chain key to offset. Everything is then computed from the records below, whatever was landed of it: what an
         alert was made from is judged again.
+    standing
+        Verdicts to judge with; default: those of the snapshot that stand as of ``as_of``.
     """
     detector = detector or get_detector()
     window = engine.window_seconds * 1_000_000
@@ -198,8 +213,11 @@ def judge_range(
         as_of = moment(int(lake.last.max()) + window)
     reference = reference or shipped_references()["shipped"]
     context = Context(reference.population)
-    if own := lake.scorable >= MIN_POPULATION:
-        context = Context(lake.population)
+    if standing is None:
+        standing = standing_verdicts(snapshot, as_of)
+    population, scorable = population_without_attackers(lake, standing)
+    if own := scorable >= MIN_POPULATION:
+        context = Context(population)
     details = read_details(
         snapshot,
         engine,
@@ -214,7 +232,7 @@ def judge_range(
     )
     table = details.table
     if own:
-        reference = detector.reference(LAKE, details.population, lake.population)
+        reference = detector.reference(LAKE, without_attackers(details.population, standing), population)
     scope = Scope(
         vector=snapshot.vector if vector is None else vector,
         manifest=snapshot.manifest.number,
@@ -224,16 +242,21 @@ def judge_range(
         start=start,
         stop=stop,
         lookback=lookback,
+        verdicts=standing.digest,
     )
     common: dict[str, Any] = {"window": window, "scope": scope, "as_of": as_of, "fdr": fdr}
-    accounts = judged(detector, table, reference, first=lake.first, last=lake.last, **common)
+    held = Held.accounts(table.account_id.tolist(), standing)
+    accounts = judged(detector, table, reference, first=lake.first, last=lake.last, held=held, **common)
     clusters = find_clusters(lake.ties, payments_of(snapshot, vector) if len(lake.ties) else {})
     totals, first, last = _totals(snapshot, engine, clusters, scope, vector)
     sums = SignalTable.joined([filled(signal_table(total, context)) for total in totals], list(EVERY))
-    groups = judged(detector, sums, reference, first=first, last=last, **common)
+    held = Held.clusters(
+        [each.cluster_id for each in clusters], [each.members for each in clusters], standing
+    )
+    groups = judged(detector, sums, reference, first=first, last=last, held=held, **common)
     alerts = [
-        *_account_alerts(snapshot, engine, accounts, vector),
-        *_cluster_alerts(snapshot, groups, clusters, totals, vector),
+        *_account_alerts(snapshot, engine, accounts, standing, vector),
+        *_cluster_alerts(snapshot, groups, clusters, totals, standing, vector),
     ]
     alerts.sort(key=lambda alert: (alert.p_value, -alert.score, alert.alert_id))
     tables = {
@@ -244,7 +267,15 @@ def judge_range(
         "reference_populations": reference.to_table(as_of if reference.name == LAKE else None),
     }
     return Scoring(
-        as_of, len(table), reference, detector.name, fdr, tuple(alerts), tables, vector=scope.vector
+        as_of,
+        len(table),
+        reference,
+        detector.name,
+        fdr,
+        tuple(alerts),
+        tables,
+        vector=scope.vector,
+        standing=standing,
     )
 
 
@@ -304,10 +335,17 @@ def _kept(lake: Lake, manifest: Manifest, name: str, new: pa.Table) -> pa.Table:
             # No class (the whole population) sorts first.
             key = tuple(row[column] or "" for column in KEPT[name])
             # An alert that is raised again as of the same time is the same alert: it keeps the manifest it was
-            # judged from, and the table stays as it is.
-            if name != "alerts" or key not in rows or rows[key]["as_of"] < row["as_of"]:
+            # judged from, and the table stays as it is. With other verdicts it says something else.
+            if name != "alerts" or key not in rows or _is_newer(row, rows[key]):
                 rows[key] = row
     return pa.Table.from_pylist([rows[key] for key in sorted(rows)], schema=TABLES[name])
+
+
+def _is_newer(alert: Mapping[str, Any], kept: Mapping[str, Any]) -> bool:
+    if alert["as_of"] != kept["as_of"]:
+        return bool(alert["as_of"] > kept["as_of"])
+    with_verdicts = [Alert.from_row(each).provenance.get("verdicts") for each in (alert, kept)]
+    return with_verdicts[0] != with_verdicts[1]
 
 
 def _totals(
@@ -328,7 +366,11 @@ def _totals(
 
 
 def _account_alerts(
-    snapshot: Snapshot, engine: Engine, accounts: Subjects, vector: Mapping[str, int] | None
+    snapshot: Snapshot,
+    engine: Engine,
+    accounts: Subjects,
+    standing: Standing,
+    vector: Mapping[str, int] | None,
 ) -> list[Alert]:
     rows = [row for row in range(len(accounts.table)) if accounts.decision(row) == "alert"]
     names = [str(accounts.table.account_id[row]) for row in rows]
@@ -345,6 +387,7 @@ def _account_alerts(
             subject_kind="account",
             members=[name],
             records=joint_digest(digests, [name]),
+            extra=account_evidence(name, standing),
         )
         for row, name in zip(rows, names, strict=True)
     ]
@@ -355,6 +398,7 @@ def _cluster_alerts(
     groups: Subjects,
     clusters: Sequence[Cluster],
     totals: Sequence[Profiles],
+    standing: Standing,
     vector: Mapping[str, int] | None,
 ) -> list[Alert]:
     rows = [row for row in range(len(clusters)) if groups.decision(row) == "alert"]
@@ -372,6 +416,7 @@ def _cluster_alerts(
                 "shared": list(clusters[row].shared),
                 "links": sum(clusters[row].links) // 2,
                 "calibration": CLUSTER_CALIBRATION,
+                **cluster_evidence(clusters[row].cluster_id, clusters[row].members, standing),
             },
         )
         for row in rows

@@ -19,8 +19,9 @@ SIGNAL_COLUMNS = tuple(EVERY)
 
 _SIGNAL_FIELDS = tuple(pa.field(name, pa.float64()) for name in SIGNAL_COLUMNS)
 
-# What a scoring run says of one subject. "cannot_tell" is not "clear": too few records or too few signals.
-DECISIONS = ("alert", "clear", "cannot_tell")
+# What a scoring run says of one subject. "cannot_tell" is not "clear": too few records or too few signals. "allowed"
+# would be an alert, had no verdict allowed it.
+DECISIONS = ("alert", "allowed", "clear", "cannot_tell")
 
 SUBJECT_KINDS = ("account", "cluster")
 
@@ -32,6 +33,7 @@ _JUDGED = (
     pa.field("p_value", pa.float64()),
     pa.field("q_value", pa.float64()),  # Benjamini-Hochberg over the run
     pa.field("decision", pa.string(), nullable=False),  # one of DECISIONS
+    pa.field("verdict_id", pa.string()),  # the verdict that stands as of `as_of`, if any
 )
 
 ACCOUNT_SCORES = pa.schema(

@@ -23,6 +23,7 @@ from pipeline.times import to_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
 ATTACK, BENIGN, ALLOWED, UNDECIDED = DECIDED = ("attack", "benign", "allowed", "undecided")
 WITHDRAWN = "withdrawn"
 TABLE = "verdicts"
-# So many files are put together into one when the next verdict is added.
-MOST_FILES = 64
 
 STANDS, OVERRULED, EXPIRED, TAKEN_BACK, WITHDRAWAL = (
     "stands",
@@ -298,6 +297,34 @@ def standing(snapshot: Snapshot, as_of: datetime | None) -> Standing:
     return stand(read_verdicts(snapshot), as_of)
 
 
+def standing_then(lake: Lake, manifest: int, digest: str | None, as_of: datetime | None) -> Standing:
+    """What stood when an alert was raised, as its provenance names it.
+
+    Parameters
+    ----------
+    manifest
+        Number of the manifest that was read. The files of the table that it names are named by every later one too.
+    digest
+        Of what stood; None: nothing did.
+
+    Raises
+    ------
+    LakeError
+        The lake gives other verdicts than those.
+    """
+    if digest is None:
+        return Standing(as_of)
+    paths = [lake.store.path(file.path) for file in lake.manifest(manifest).tables.get(TABLE, ())]
+    found = stand(_read(paths), as_of)
+    if found.digest != digest:
+        msg = (
+            f"the verdicts of manifest {manifest} have digest {found.digest}, not {digest}: rows were lost, added or "
+            "changed; restore the lake's tables and manifests from a copy"
+        )
+        raise LakeError(msg)
+    return found
+
+
 def read_verdicts(snapshot: Snapshot) -> list[Verdict]:
     """Every row that was ever added, withdrawals included, newest first.
 
@@ -306,9 +333,18 @@ def read_verdicts(snapshot: Snapshot) -> list[Verdict]:
     LakeError
         One of them was changed.
     """
+    return _read(snapshot.table_files(TABLE))
+
+
+def _read(paths: Iterable[Path]) -> list[Verdict]:
     found = {}
-    for path in snapshot.table_files(TABLE):
-        for row in pq.read_table(path).to_pylist():
+    for path in paths:
+        try:
+            rows = pq.read_table(path).to_pylist()
+        except FileNotFoundError as error:
+            msg = f"{path} is gone, and a manifest names it; restore it from a copy of the lake"
+            raise LakeError(msg) from error
+        for row in rows:
             verdict = Verdict.from_row(row, path)
             found[verdict.verdict_id] = verdict
     return sorted(found.values(), key=_newest_first)
@@ -322,21 +358,15 @@ def verdict_table(verdicts: Iterable[Verdict]) -> pa.Table:
 
 
 def record(lake: Lake, verdicts: Sequence[Verdict]) -> Manifest:
-    """Add verdicts to a lake; whoever adds others at the same moment keeps theirs."""
+    """Add verdicts to a lake; whoever adds others at the same moment keeps theirs.
+
+    Files are only ever added, never put together: so the files of an old manifest, by which an alert is derived again,
+    are named by the newest one too and no sweep takes them.
+    """
     if not verdicts:
         return lake.manifest()
     new = lake.put_table(TABLE, verdict_table(verdicts))
-
-    def update(manifest: Manifest) -> Manifest:
-        files = manifest.tables.get(TABLE, ())
-        if len(files) < MOST_FILES:
-            return manifest.with_tables(TABLE, [new], append=True)
-        # A reader opens every file: many small ones become one with the same rows.
-        paths = [lake.store.path(file.path) for file in files]
-        rows = [Verdict.from_row(row, path) for path in paths for row in pq.read_table(path).to_pylist()]
-        return manifest.with_tables(TABLE, [lake.put_table(TABLE, verdict_table([*rows, *verdicts]))])
-
-    return lake.publish(update)
+    return lake.publish(lambda manifest: manifest.with_tables(TABLE, [new], append=True))
 
 
 def withdrawal(

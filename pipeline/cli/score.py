@@ -93,15 +93,23 @@ def _row(alert: Alert) -> dict[str, object]:
 
 
 def _summary(scoring: Scoring) -> str:
+    from pipeline.verdict_effect import summary
+
     decisions = scoring.tables["account_scores"]["decision"].value_counts().to_pylist()
     counts = {entry["values"]: entry["counts"] for entry in decisions}
     words = ", ".join(
         f"{counts.get(name, 0):,} {text}"
-        for name, text in (("alert", "in the list"), ("clear", "clear"), ("cannot_tell", "cannot tell"))
+        for name, text in (
+            ("alert", "in the list"),
+            ("allowed", "allowed"),
+            ("clear", "clear"),
+            ("cannot_tell", "cannot tell"),
+        )
     )
     clusters = scoring.tables["cluster_scores"].num_rows
     return (
         f"{scoring.accounts:,} accounts ({words}), {clusters} clusters; judged by the {scoring.reference.name} "
         f"population of {scoring.reference.accounts:,} accounts at a false discovery rate of {scoring.fdr:g}; "
+        f"{summary(scoring.standing)}; "
         f"{scoring.seconds:.1f} s, manifest {scoring.manifest}"
     )

@@ -7,13 +7,12 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
 
-from pipeline import verdicts as module
 from pipeline.clock import ManualClock
 from pipeline.errors import LakeError, UsageError
 from pipeline.lake import Lake
+from pipeline.lake.sweep import sweep
 from pipeline.verdicts import (
     Standing,
     Verdict,
@@ -21,6 +20,7 @@ from pipeline.verdicts import (
     record,
     stand,
     standing,
+    standing_then,
     states,
     verdict_table,
     withdrawal,
@@ -280,14 +280,23 @@ def test_verdicts_added_at_the_same_moment_all_survive(lake: Lake) -> None:
     assert set(standing(lake.snapshot(), T0).attack) == {each.subject_id for each in rows}
 
 
-def test_many_small_files_become_one_with_the_same_rows(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MOST_FILES", 3)
-    rows = [said(f"a{number}", "attack") for number in range(9)]
-    for each in rows:
-        record(lake, [each])
-    files = lake.snapshot().table_files("verdicts")
-    assert len(files) <= 3
-    assert sum(pq.read_metadata(path).num_rows for path in files) == 9
-    assert set(standing(lake.snapshot(), T0).attack) == {each.subject_id for each in rows}
+def test_what_stood_when_an_alert_was_raised_is_found_again(lake: Lake) -> None:
+    record(lake, [said("a", "attack"), said("b", "benign")])
+    then, number = standing(lake.snapshot(), T0), lake.manifest().number
+    record(lake, [said("a", "benign", 1)])
+    sweep(lake, 0, ManualClock(datetime(2040, 1, 1, tzinfo=UTC)))
+    now = standing(lake.snapshot(), T0)
+    assert standing_then(lake, number, then.digest, T0) == then != now
+    assert standing_then(lake, lake.manifest().number, now.digest, T0) == now
+    assert standing_then(lake, number, None, T0) == Standing(T0)
+    with pytest.raises(LakeError, match=f"of manifest {number} have digest {then.digest}, not {now.digest}"):
+        standing_then(lake, number, now.digest, T0)
+    for path in lake.snapshot().table_files("verdicts"):
+        path.unlink()
+    with pytest.raises(LakeError, match=r"is gone, .* restore it"):
+        standing_then(lake, number, then.digest, T0)
+
+
+def test_nothing_to_add_publishes_nothing(lake: Lake) -> None:
     before = lake.manifest()
     assert record(lake, []) == before

@@ -1,0 +1,221 @@
+"""A verdict changes what it says and nothing else: scored lakes with and without, side by side."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline import scoring as module
+from pipeline.assembly import engine_for, open_or_create_lake
+from pipeline.cli.main import run
+from pipeline.clock import ManualClock
+from pipeline.detectors.fdr import q_values
+from pipeline.ingest import ingest_file
+from pipeline.landing import LandingSettings
+from pipeline.records.decode import RecordDecoder
+from pipeline.scoring import Scoring, judge_lake, judge_range
+from pipeline.simulate.records import Traffic
+from pipeline.simulate.world import WorldSettings, build_world
+from pipeline.verdict_effect import Held, cluster_evidence, list_q_values
+from pipeline.verdicts import Standing, Verdict, record, stand, standing_then
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pipeline.engine import Engine
+    from pipeline.lake import Lake
+
+START = datetime(2026, 1, 12, tzinfo=UTC)
+DECIDED = datetime(2026, 1, 12)
+SETTINGS = WorldSettings(records=9_000, accounts=80, seed=78, attack_share=0.1, days=3, plain_harvests=True)
+FDR = 0.3
+
+
+@pytest.fixture(scope="module")
+def landed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Lake, Engine]:
+    folder = tmp_path_factory.mktemp("verdicts")
+    clock = ManualClock(START)
+    lake = open_or_create_lake(folder / "lake", clock=clock)
+    engine = engine_for(lake, "numpy")
+    path = folder / "log.parquet"
+    pq.write_table(pa.concat_tables(Traffic(build_world(SETTINGS), START)), path)
+    decoder = RecordDecoder(lake.config.space, adapter="native")
+    everything = LandingSettings(segment_seconds=float("inf"), roll_up_seconds=float("inf"))
+    ingest_file(lake, engine, decoder, path, clock=clock, settings=everything)
+    return lake, engine
+
+
+@pytest.fixture(scope="module", autouse=True)
+def own_population() -> Iterator[None]:
+    """These few accounts are ranked among themselves, as those of a lake of real size are."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "MIN_POPULATION", 30)
+        yield
+
+
+@pytest.fixture(scope="module")
+def plain(landed: tuple[Lake, Engine]) -> Scoring:
+    lake, engine = landed
+    found = judge_lake(lake.snapshot(), engine, fdr=FDR)
+    assert found.reference.name == "lake"
+    assert len([alert for alert in found.alerts if alert.subject_kind == "account"]) >= 3
+    return found
+
+
+def said(subject: str, verdict: str, **more: Any) -> Verdict:
+    more = {"expires_at": datetime(2027, 1, 1), **more} if verdict == "allowed" else more
+    return Verdict("account", subject, verdict, "looked at it", "kim", DECIDED, **more)
+
+
+def judged_with(landed: tuple[Lake, Engine], verdicts: list[Verdict], plain: Scoring) -> Scoring:
+    lake, engine = landed
+    standing = stand(verdicts, plain.as_of)
+    return judge_range(lake.snapshot(), engine, None, None, fdr=FDR, standing=standing)
+
+
+def rows(scoring: Scoring) -> dict[str, dict[str, Any]]:
+    return {row["account_id"]: row for row in scoring.tables["account_scores"].to_pylist()}
+
+
+def accused(scoring: Scoring) -> list[str]:
+    return [alert.subject_id for alert in scoring.alerts if alert.subject_kind == "account"]
+
+
+def test_an_allowed_account_is_scored_like_everybody_and_is_no_alert(landed: Any, plain: Scoring) -> None:
+    first, *_ = accused(plain)
+    quiet = next(name for name, row in rows(plain).items() if row["decision"] == "clear")
+    thin = next(name for name, row in rows(plain).items() if row["p_value"] is None)
+    verdicts = [said(name, "allowed") for name in (first, quiet, thin)]
+    found = judged_with(landed, verdicts, plain)
+    assert found.reference.fingerprint == plain.reference.fingerprint
+    assert rows(found)[first]["decision"] == "allowed"
+    assert rows(found)[quiet]["decision"] == "clear"
+    assert rows(found)[thin]["decision"] == "cannot_tell"
+    assert accused(found) == [name for name in accused(plain) if name != first]
+    held = {each.subject_id: each.verdict_id for each in verdicts}
+    for name, row in rows(found).items():
+        before = rows(plain)[name]
+        # Who is not on the list has no part in its rate: their q-values are of a list without these three.
+        changed = {"decision", "verdict_id"} if name in held else {"q_value"}
+        assert {key for key in row if row[key] != before[key]} <= changed, name
+        assert row["verdict_id"] == held.get(name)
+    others = [row for name, row in rows(found).items() if name not in held]
+    p = np.array([np.nan if row["p_value"] is None else row["p_value"] for row in others])
+    q = np.array([np.nan if row["q_value"] is None else row["q_value"] for row in others])
+    assert np.array_equal(q, q_values(p), equal_nan=True)
+
+
+def test_an_account_found_attacking_is_no_part_of_the_population_and_still_judged(
+    landed: Any, plain: Scoring
+) -> None:
+    first = accused(plain)[0]
+    found = judged_with(landed, [said(first, "attack")], plain)
+    assert found.reference.fingerprint != plain.reference.fingerprint
+    records = rows(plain)[first]["records"]
+    assert plain.reference.population.records - found.reference.population.records == records
+    assert rows(found)[first]["records"] == records
+    assert rows(found)[first]["decision"] == "alert"
+    alert = next(alert for alert in found.alerts if alert.subject_id == first)
+    assert alert.evidence["verdict"]["verdict"] == "attack"
+
+
+def test_an_attacker_that_is_not_on_the_list_is_left_out_of_the_ranks_too(
+    landed: Any, plain: Scoring
+) -> None:
+    quiet = next(name for name, row in rows(plain).items() if row["decision"] == "clear")
+    found = judged_with(landed, [said(quiet, "attack")], plain)
+    assert found.reference.accounts == plain.reference.accounts - 1
+
+
+def test_benign_and_undecided_verdicts_change_no_number(landed: Any, plain: Scoring) -> None:
+    one, other, *_ = accused(plain)
+    verdicts = [said(one, "benign"), said(other, "undecided")]
+    found = judged_with(landed, verdicts, plain)
+    ids = {each.subject_id: each.verdict_id for each in verdicts}
+    for name, row in rows(found).items():
+        assert row == {**rows(plain)[name], "verdict_id": ids.get(name)}
+    assert accused(found) == accused(plain)
+    for now, before in zip(found.alerts, plain.alerts, strict=True):
+        assert now.alert_id == before.alert_id
+        assert now.provenance["verdicts"] == found.standing.digest
+        assert before.provenance["verdicts"] is None
+        said_now = dict(now.evidence)
+        verdict = said_now.pop("verdict", None)
+        said_now.pop("member_verdicts", None)
+        assert said_now == dict(before.evidence)
+        if now.subject_kind == "account":
+            assert (verdict or {}).get("verdict_id") == ids.get(now.subject_id)
+
+
+def test_a_verdict_of_the_lake_is_used_published_and_told(
+    landed: Any, plain: Scoring, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lake, _ = landed
+    first = accused(plain)[0]
+    assert plain.as_of is not None
+    score = ["score", "--lake", str(lake.root), "--fdr", str(FDR), "--format", "json"]
+    assert run(score) == 0
+    assert "; no verdicts;" in capsys.readouterr().err
+    verdict = said(first, "allowed", expires_at=datetime(2026, 1, 13))
+    record(lake, [verdict])
+    assert run(score) == 0
+    said_now = capsys.readouterr()
+    assert "1 allowed," in said_now.err
+    assert (
+        "1 verdicts used (1 allowed): 0 accounts left out of the population, 1 out of the alert list"
+        in said_now.err
+    )
+    shown = json.loads(said_now.out)
+    assert first not in {row["subject"] for row in shown}
+    (path,) = lake.snapshot().table_files("account_scores")
+    published = {row["account_id"]: row for row in pq.read_table(path).to_pylist()}
+    assert published[first]["verdict_id"] == verdict.verdict_id
+    # What was said before stays; what is said again says with which verdicts, and these can be found again.
+    (path,) = lake.snapshot().table_files("alerts")
+    alerts = {row["subject_id"]: json.loads(row["provenance"]) for row in pq.read_table(path).to_pylist()}
+    assert alerts[first]["verdicts"] is None
+    digests = {provenance["verdicts"] for name, provenance in alerts.items() if name != first}
+    assert digests == {stand([verdict], plain.as_of).digest}
+    number = next(provenance["manifest"] for name, provenance in alerts.items() if name != first)
+    assert standing_then(lake, number, digests.pop(), plain.as_of).allowed == {first: verdict}
+
+
+def test_a_cluster_is_allowed_by_its_own_verdict_or_when_every_member_is() -> None:
+    verdicts = [
+        said("a", "allowed"),
+        said("b", "allowed"),
+        said("d", "attack"),
+        Verdict("cluster", "c1", "benign", "r", "o", DECIDED, members=("a", "b")),
+        Verdict("cluster", "c4", "allowed", "r", "o", DECIDED, datetime(2027, 1, 1), members=("e",)),
+    ]
+    standing = stand(verdicts, DECIDED)
+    members = {"c1": ["a", "b"], "c2": ["a", "b"], "c3": ["a", "d"], "c4": ["e", "f"], "c5": []}
+    held = Held.clusters(list(members), list(members.values()), standing)
+    # Its own verdict goes before those of its members: somebody looked at c1 and did not allow it.
+    assert held.allowed.tolist() == [False, True, False, True, False]
+    assert held.verdict_id == [verdicts[3].verdict_id, None, None, verdicts[4].verdict_id, None]
+    told = cluster_evidence("c3", members["c3"], standing)
+    assert told["allowed_members"] == ["a"]
+    assert {name: each["verdict"] for name, each in told["member_verdicts"].items()} == {
+        "a": "allowed",
+        "d": "attack",
+    }
+    assert "verdict" not in told
+    assert cluster_evidence("c4", members["c4"], standing)["verdict"]["subject"] == "c4"
+    assert cluster_evidence("c9", ["x"], Standing()) == {}
+
+
+def test_allowed_accounts_are_no_hypotheses_and_keep_the_value_they_would_have_had() -> None:
+    rng = np.random.default_rng(1)
+    p = np.where(rng.random(60) < 0.1, np.nan, rng.random(60) ** 3)
+    allowed = rng.random(60) < 0.3
+    q = list_q_values(p, allowed)
+    assert np.array_equal(q[~allowed], q_values(p[~allowed]), equal_nan=True)
+    assert np.array_equal(q[allowed], q_values(p)[allowed], equal_nan=True)
+    assert np.array_equal(list_q_values(p, np.zeros(60, bool)), q_values(p), equal_nan=True)
