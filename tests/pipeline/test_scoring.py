@@ -237,7 +237,7 @@ def test_a_record_altered_in_what_the_profile_does_not_hold_is_told(
     _, _, scoring = scored
     alert = next(each for each in scoring.alerts if each.subject_kind == "account")
     row = rows_of(records, alert.subject_id)[3]
-    other, engine = make_lake(tmp_path, changed_at(records, [row], "latency_ms", 123_456))
+    other, engine = make_lake(tmp_path, changed_at(records, [row], "organization_id", "org_of_nobody"))
     moved = replace(alert, provenance={**alert.provenance, "vector": other.snapshot().vector})
     (told,) = rederive(other, moved, engine)
     assert "altered in what the profile does not hold" in told
