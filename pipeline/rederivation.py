@@ -22,6 +22,7 @@ from pipeline.lake_records import joint_digest, record_digests
 from pipeline.scoring import judge_range
 from pipeline.signals import Context, signal_table
 from pipeline.times import from_text
+from pipeline.verdicts import standing_then
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from pipeline.lake import Lake, Snapshot
     from pipeline.profiles import Profiles
     from pipeline.scoring import Scoring
+    from pipeline.verdicts import Standing
 
 
 def rederive(
@@ -71,12 +73,13 @@ def rederive_all(
     snapshot = snapshot or lake.snapshot()
     runs: dict[bytes, Scoring] = {}
 
-    def judged_again(alert: Alert, chosen: Detector) -> Scoring:
+    def judged_again(alert: Alert, chosen: Detector, standing: Standing) -> Scoring:
         source = alert.provenance
         key = canonical(
             [
                 sorted(source["vector"].items()),
                 *(source[name] for name in ("start", "stop", "lookback", "reference")),
+                source.get("verdicts"),
                 str(alert.as_of),
                 alert.fdr,
                 chosen.name,
@@ -94,6 +97,7 @@ def rederive_all(
                 fdr=float(alert.fdr or 0.0),
                 reference=_shipped(snapshot, source["reference"]),
                 vector=source["vector"],
+                standing=standing,
                 workers=workers,
                 report=report,
             )
@@ -103,12 +107,16 @@ def rederive_all(
     for alert in alerts:
         chosen = detector or get_detector(alert.detector)
         differences, profile = _subject(snapshot, engine, alert, chosen)
-        if profile is not None:
-            differences += (
-                _compared(alert, judged_again(alert, chosen))
-                if _of_a_run(alert)
-                else _by_profile(snapshot, alert, chosen, profile)
-            )
+        if profile is not None and _of_a_run(alert):
+            source = alert.provenance
+            try:
+                standing = standing_then(lake, source["manifest"], source.get("verdicts"), alert.as_of)
+            except LakeError as error:
+                differences.append(error.message)
+            else:
+                differences += _compared(alert, judged_again(alert, chosen, standing))
+        elif profile is not None:
+            differences += _by_profile(snapshot, alert, chosen, profile)
         found.append(differences)
     return found
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline import scoring as module
+from pipeline.alerts import Alert
 from pipeline.assembly import engine_for, open_or_create_lake
 from pipeline.cli.main import run
 from pipeline.clock import ManualClock
@@ -19,11 +21,12 @@ from pipeline.detectors.fdr import q_values
 from pipeline.ingest import ingest_file
 from pipeline.landing import LandingSettings
 from pipeline.records.decode import RecordDecoder
+from pipeline.rederivation import rederive_all
 from pipeline.scoring import Scoring, judge_lake, judge_range
 from pipeline.simulate.records import Traffic
 from pipeline.simulate.world import WorldSettings, build_world
 from pipeline.verdict_effect import Held, cluster_evidence, list_q_values
-from pipeline.verdicts import Standing, Verdict, record, stand, standing_then
+from pipeline.verdicts import Standing, Verdict, record, stand
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,9 +71,14 @@ def plain(landed: tuple[Lake, Engine]) -> Scoring:
     return found
 
 
+def all_alerts(lake: Lake) -> list[Alert]:
+    (path,) = lake.snapshot().table_files("alerts")
+    return [Alert.from_row(row) for row in pq.read_table(path).to_pylist()]
+
+
 def said(subject: str, verdict: str, **more: Any) -> Verdict:
     more = {"expires_at": datetime(2027, 1, 1), **more} if verdict == "allowed" else more
-    return Verdict("account", subject, verdict, "looked at it", "kim", DECIDED, **more)
+    return Verdict("account", subject, verdict, "looked at it", "kim", **{"decided_at": DECIDED, **more})
 
 
 def judged_with(landed: tuple[Lake, Engine], verdicts: list[Verdict], plain: Scoring) -> Scoring:
@@ -156,19 +164,21 @@ def test_benign_and_undecided_verdicts_change_no_number(landed: Any, plain: Scor
 def test_a_verdict_of_the_lake_is_used_published_and_told(
     landed: Any, plain: Scoring, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    lake, _ = landed
+    lake, engine = landed
     first = accused(plain)[0]
+    quiet = next(name for name, row in rows(plain).items() if row["decision"] == "clear")
     assert plain.as_of is not None
     score = ["score", "--lake", str(lake.root), "--fdr", str(FDR), "--format", "json"]
     assert run(score) == 0
     assert "; no verdicts;" in capsys.readouterr().err
     verdict = said(first, "allowed", expires_at=datetime(2026, 1, 13))
-    record(lake, [verdict])
+    found = said(quiet, "attack")
+    record(lake, [verdict, found])
     assert run(score) == 0
     said_now = capsys.readouterr()
     assert "1 allowed," in said_now.err
     assert (
-        "1 verdicts used (1 allowed): 0 accounts left out of the population, 1 out of the alert list"
+        "2 verdicts used (1 attack, 1 allowed): 1 accounts left out of the population, 1 out of the"
         in said_now.err
     )
     shown = json.loads(said_now.out)
@@ -176,14 +186,22 @@ def test_a_verdict_of_the_lake_is_used_published_and_told(
     (path,) = lake.snapshot().table_files("account_scores")
     published = {row["account_id"]: row for row in pq.read_table(path).to_pylist()}
     assert published[first]["verdict_id"] == verdict.verdict_id
-    # What was said before stays; what is said again says with which verdicts, and these can be found again.
-    (path,) = lake.snapshot().table_files("alerts")
-    alerts = {row["subject_id"]: json.loads(row["provenance"]) for row in pq.read_table(path).to_pylist()}
-    assert alerts[first]["verdicts"] is None
-    digests = {provenance["verdicts"] for name, provenance in alerts.items() if name != first}
-    assert digests == {stand([verdict], plain.as_of).digest}
-    number = next(provenance["manifest"] for name, provenance in alerts.items() if name != first)
-    assert standing_then(lake, number, digests.pop(), plain.as_of).allowed == {first: verdict}
+    # What was said before stays; what is said now is of another population and says with which verdicts.
+    digest = stand([verdict, found], plain.as_of).digest
+    raised = {(alert.subject_id, alert.provenance["verdicts"]): alert for alert in all_alerts(lake)}
+    assert {when for _, when in raised} == {None, digest}
+    assert (first, digest) not in raised
+    # Whatever is decided later, an alert is derived again with what stood when it was raised.
+    record(
+        lake,
+        [said(accused(plain)[1], "allowed"), said(quiet, "benign", decided_at=DECIDED + timedelta(days=1))],
+    )
+    other = next(name for name, when in raised if when == digest and name in accused(plain))
+    again = [raised[first, None], raised[other, digest]]
+    assert rederive_all(lake, again, engine) == [[], []]
+    assert again[0].provenance["reference"] != again[1].provenance["reference"]
+    changed = replace(again[1], provenance={**again[1].provenance, "verdicts": "0" * 32})
+    assert "rows were lost, added or changed" in rederive_all(lake, [changed], engine)[0][0]
 
 
 def test_a_cluster_is_allowed_by_its_own_verdict_or_when_every_member_is() -> None:
