@@ -265,9 +265,9 @@ def _labrai(
     from pipeline.evaluate import labrai
     from pipeline.evaluate.report import print_labrai
 
-    ours, others = _chosen(detectors, labrai.BASELINES)
+    names = list(dict.fromkeys(detectors)) or [labrai.OURS, *labrai.BASELINES]
     with reporter("evaluate") as advance:
-        found = labrai.run(data, [*ours, *others], seeds, pairs=pairs, count=windows, report=advance)
+        found = labrai.run(data, names, seeds, pairs=pairs, count=windows, report=advance)
     print_labrai(found, console)
     return found
 

@@ -116,14 +116,6 @@ def shift_habits(world: World, rng: random.Random) -> tuple[World, NDArray[np.fl
     return replace(world, number=number), ratio
 
 
-def set_habits(world: World, streams: Sequence[int], **values: float) -> World:
-    """The same habits for some streams."""
-    number = {name: each.copy() for name, each in world.number.items()}
-    for name, value in values.items():
-        number[name][list(streams)] = value
-    return replace(world, number=number)
-
-
 def add_mixture(
     world: World, streams: Sequence[int], component: NDArray[np.int64], weight: NDArray[np.float64]
 ) -> World:

@@ -1,8 +1,11 @@
 """LabRAI's protocol on its own terms: windows of 1,500 records against an i.i.d. benign pool (arXiv 2606.05725).
 
 A pair is one corpus that is harvested and some others that make the benign pool. A window's records are drawn
-independently, with a share from the attacker (the mix). Each detector's threshold is set on benign windows of their own,
+independently, with a share from the attacker (the mix). Each baseline's threshold is set on benign windows of their own,
 at their mean and deviation (one-sided normal, `NOMINAL`), and the false-positive rate is measured on others.
+Ours is here `pipeline.detectors.windows`, made for this question, at `OUR_LEVEL` of its own p-value: tails known from some
+dozens of windows are too short by a factor of a few, which was seen on other seeds (2) than those that are reported.
+The detector of accounts is not asked: it takes breadth for a sign, and a window from one corpus is narrow.
 It never meets a benign *account*, with a topic and habits of its own: a detector that is perfect here may accuse every
 niche, which is why the product protocol exists. Only detectors that need nothing but prompts take part.
 """
@@ -17,11 +20,14 @@ import numpy as np
 import pyarrow as pa
 from scipy.stats import norm
 
-from pipeline.detectors import DETECTORS, get_detector
-from pipeline.evaluate.accounts import Accounts, signals_of
+from pipeline.detectors.windows import MIN_CALIBRATION, PoolModel, WindowDetector
+from pipeline.errors import UsageError
+from pipeline.evaluate.accounts import Accounts
 from pipeline.evaluate.baselines import get_baseline
 from pipeline.evaluate.corpora import load_topics
 from pipeline.evaluate.figures import share_over_seeds
+from pipeline.evaluate.workers import in_processes
+from pipeline.parameters import Parameters
 from pipeline.records.schema import body_fields
 from pipeline.simulate.mixing import mix
 from pipeline.spaces import EmbeddingSpace
@@ -38,6 +44,8 @@ MIXES = (0.05, 0.10, 0.25, 1.0)
 WINDOWS = (1500, 100)
 PAIRS = 14
 NOMINAL = 0.003
+OUR_LEVEL = 0.0003
+OURS = "windows"
 POOL_ROWS = 6000
 BASELINES = ("prada", "seat", "mmd", "mahalanobis", "cap")
 
@@ -105,21 +113,52 @@ def as_accounts(vectors: NDArray[np.int8], size: int) -> Accounts:
     )
 
 
-def score_windows(
-    name: str, calibration: Accounts, test: Accounts, pool: NDArray[np.int8]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Scores of calibration windows and of test windows.
-
-    Ours ranks signals among the calibration windows: they are its population.
-    """
-    if name in DETECTORS:
-        detector = get_detector(name)
-        table, population = signals_of(calibration)
-        reference = detector.reference("lake", table, population)
-        tested, _ = signals_of(test, population)
-        return detector.judge(table, reference).score, detector.judge(tested, reference).score
+def alarms(name: str, calibration: Accounts, test: Accounts, pool: NDArray[np.int8]) -> NDArray[np.bool_]:
+    """Which test windows a detector takes for attacks, its threshold set by the pool and the calibration windows."""
+    if name == OURS:
+        dimension = pool.shape[1]
+        parameters = Parameters.default()
+        if dimension != parameters.space.dimension:
+            parameters = Parameters.generate(EmbeddingSpace(dimension=dimension))
+        detector = WindowDetector(PoolModel(pool, parameters), calibration.vectors, calibration.bounds)
+        return detector.judge(test.vectors, test.bounds).p_value <= OUR_LEVEL
     baseline = get_baseline(name)
-    return baseline.score(calibration, pool), baseline.score(test, pool)
+    limit = threshold(baseline.score(calibration, pool))
+    found: NDArray[np.bool_] = np.nan_to_num(baseline.score(test, pool), nan=-np.inf) > limit
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One pair with one window size; ``key`` is its randomness."""
+
+    data: Path | None
+    pair: Pair
+    size: int
+    key: int
+    count: int
+    names: tuple[str, ...]
+
+
+def judge_pair(task: Task) -> dict[tuple[str, str], tuple[int, int]]:
+    """(alarms, windows) for each detector and group of windows."""
+    topics = load_topics(task.data)
+    pair, size, key, count = task.pair, task.size, task.key, task.count
+    pool = draw(topics, pair.benign, POOL_ROWS, key + 11)
+    calibration = as_accounts(windows(topics, pair, 0.0, 2 * count, size, key + 22), size)
+    groups = {"benign": (0.0, 2 * count)} | {_mix_name(m): (m, count) for m in MIXES}
+    drawn = [
+        windows(topics, pair, share, many, size, key + 100 * (1 + i))
+        for i, (share, many) in enumerate(groups.values())
+    ]
+    test = as_accounts(np.concatenate(drawn), size)
+    edges = np.cumsum([0, *(many for _, many in groups.values())])
+    found: dict[tuple[str, str], tuple[int, int]] = {}
+    for name in task.names:
+        alarmed = alarms(name, calibration, test, pool)
+        for group, low, high in zip(groups, edges[:-1], edges[1:], strict=True):
+            found[name, group] = (int(alarmed[low:high].sum()), int(high - low))
+    return found
 
 
 def run(
@@ -130,6 +169,7 @@ def run(
     pairs: int = PAIRS,
     count: int = 30,
     sizes: Sequence[int] = WINDOWS,
+    workers: int = 1,
     report: Callable[[int, int, str], None] = lambda _done, _total, _what: None,
 ) -> dict[str, Any]:
     """Detection at each mix and the false-positive rate, per window size and detector.
@@ -137,38 +177,46 @@ def run(
     Parameters
     ----------
     count
-        Windows of each mix per pair and seed; twice as many benign ones calibrate, and twice as many are judged.
+        Windows of each mix per pair and seed, 5 at least; twice as many benign ones calibrate, and twice as many are
+        judged.
+    workers
+        Processes.
+
+    Raises
+    ------
+    UsageError
+        An unknown detector, or too few windows.
     """
+    for name in names:
+        if name != OURS:
+            get_baseline(name)
+    if 2 * count < MIN_CALIBRATION:
+        msg = f"{count} windows of each mix; give at least {MIN_CALIBRATION // 2}"
+        raise UsageError(msg)
     topics = load_topics(data)
-    hits: dict[tuple[int, str, str], list[list[tuple[int, int]]]] = {}
-    total, done = len(seeds) * pairs * len(sizes), 0
+    tasks, places = [], []
     for number, seed in enumerate(seeds):
         for k, pair in enumerate(pairs_of(topics, pairs, seed)):
             for size in sizes:
-                report(done, total, f"{pair.attack} in {'+'.join(pair.benign)}, n={size}")
-                done += 1
                 key = seed * 1_000_003 + k * 1009 + size
-                pool = draw(topics, pair.benign, POOL_ROWS, key + 11)
-                calibration = as_accounts(windows(topics, pair, 0.0, 2 * count, size, key + 22), size)
-                groups = {"benign": (0.0, 2 * count)} | {_mix_name(m): (m, count) for m in MIXES}
-                test = as_accounts(
-                    np.concatenate(
-                        [
-                            windows(topics, pair, share, many, size, key + 100 * (1 + i))
-                            for i, (share, many) in enumerate(groups.values())
-                        ]
-                    ),
-                    size,
-                )
-                edges = np.cumsum([0, *(many for _, many in groups.values())])
-                for name in names:
-                    normal, score = score_windows(name, calibration, test, pool)
-                    limit = threshold(normal)
-                    found = np.nan_to_num(score, nan=-np.inf) > limit
-                    for group, low, high in zip(groups, edges[:-1], edges[1:], strict=True):
-                        per_seed = hits.setdefault((size, name, group), [[] for _ in seeds])
-                        per_seed[number].append((int(found[low:high].sum()), int(high - low)))
-    report(total, total, "done")
+                tasks.append(Task(data, pair, size, key, count, tuple(names)))
+                places.append(number)
+
+    def told(done: int, task: Task | None) -> None:
+        what = f"{task.pair.attack} in {'+'.join(task.pair.benign)}, n={task.size}" if task else "done"
+        report(done, len(tasks), what)
+
+    hits: dict[tuple[int, str, str], list[list[tuple[int, int]]]] = {}
+    by_pair: dict[str, dict[str, tuple[int, int]]] = {}
+    for number, task, found in zip(
+        places, tasks, in_processes(judge_pair, tasks, workers, told), strict=True
+    ):
+        for (name, group), counted in found.items():
+            hits.setdefault((task.size, name, group), [[] for _ in seeds])[number].append(counted)
+            if name == OURS:
+                mine = by_pair.setdefault(f"{task.size} {task.pair.attack}", {})
+                old = mine.get(group, (0, 0))
+                mine[group] = (old[0] + counted[0], old[1] + counted[1])
     table = {
         str(size): {
             name: {
@@ -187,7 +235,12 @@ def run(
         "seeds": list(seeds),
         "windows_per_mix": count,
         "nominal": NOMINAL,
+        "our_level": OUR_LEVEL,
         "table": table,
+        "ours_by_harvested_corpus": {
+            key: {group: {"alarms": hit, "of": of} for group, (hit, of) in each.items()}
+            for key, each in by_pair.items()
+        },
     }
 
 

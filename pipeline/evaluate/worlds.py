@@ -2,8 +2,7 @@
 
 What a world varies and `pipeline.simulate` does not: the source behind every role (`corpora.deal`), the shares of the
 benign kinds, habits of each kind as a whole, sizes of pools, numbers of records, dilution, and metadata (there or not).
-Kinds beyond the simulator's, so that nothing can be fitted to them: ``catalogue_job`` and ``regression_suite``
-(benign), ``office_harvest`` and ``answers_harvest`` (attacks).
+Kinds and surroundings beyond the simulator's, so that nothing can be fitted to them, are in `beyond`.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.errors import UsageError
-from pipeline.evaluate import edits
+from pipeline.evaluate import beyond, edits
 from pipeline.evaluate.corpora import Deal, deal, dealt_topics, load_topics, niche_name
 from pipeline.records.schema import OPTIONAL_FIELDS
 from pipeline.simulate.kinds import ATTACKS, BENIGN, DEFAULT_KINDS
@@ -26,7 +25,7 @@ from pipeline.simulate.records import Traffic
 from pipeline.simulate.world import WorldSettings, allot, build_world
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -77,7 +76,11 @@ class EvaluationSettings:
     attacks
         Only these kinds attack; empty: all.
     beyond
-        With the kinds that `pipeline.simulate` does not know.
+        With the kinds and campuses that `pipeline.simulate` does not know.
+    wide_specialists
+        Specialists work on all topics of their sources, as widely as a harvest does.
+    thin_hydras
+        Hydra accounts have 12 to 45 records each: none can be judged alone.
     """
 
     accounts: int = 3000
@@ -94,6 +97,8 @@ class EvaluationSettings:
     without_kinds: tuple[str, ...] = ()
     attacks: tuple[str, ...] = ()
     beyond: bool = True
+    wide_specialists: bool = False
+    thin_hydras: bool = False
 
     def __post_init__(self) -> None:
         if self.accounts < 20:
@@ -109,7 +114,8 @@ class Truth:
     """What one account of a world is.
 
     ``kind`` is its class (benign) or its attack; ``specialist``: benign, and works on content that is harvested in
-    this world; ``sources`` are the corpora behind its prompts.
+    this world; ``campus``: benign, and shares networks and payment with many others; ``sources`` are the corpora behind
+    its prompts.
     """
 
     account_id: str
@@ -120,6 +126,7 @@ class Truth:
     attack_records: int
     sources: tuple[str, ...]
     specialist: bool
+    campus: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,15 +194,25 @@ def build_evaluation_world(
     )
     world = edits.keep_accounts(world, chosen)
     kinds = [_first_kind(label) for label in world.labels]
+    campus: frozenset[int] = frozenset()
+    if settings.beyond:
+        world = beyond.scatter_hydras(world, kinds, rng, catalogue)
+        world, campus = beyond.found_campuses(world, kinds, rng)
     world, ratio = edits.shift_habits(world, rng)
     world, niche = _niches(world, dealt, kinds, rng)
     if settings.beyond:
-        world, ratio = _beyond(world, kinds, ratio, rng)
+        world, ratio = beyond.turn_kinds(world, kinds, ratio, rng)
+    if settings.wide_specialists:
+        mine = [i for i, label in enumerate(world.labels) if label.kind in SPECIALISTS]
+        world = beyond.widen(world, mine)
     shares = {i: rng.choice(settings.dilutions) for i, kind in enumerate(kinds) if kind == "diluted"}
     for i, share in shares.items():
         kinds[i] = f"diluted_{round(100 * share):02d}"
-    world = edits.resize_pools(edits.resize(world, _totals(world, settings, rng), shares), ratio)
-    return EvaluationWorld(settings, world, dealt, _truth(world, dealt, kinds, niche))
+    totals = _totals(world, settings, rng)
+    if settings.thin_hydras:
+        totals = beyond.thin_out(totals, kinds, rng)
+    world = edits.resize_pools(edits.resize(world, totals, shares), ratio)
+    return EvaluationWorld(settings, world, dealt, _truth(world, dealt, kinds, niche, campus))
 
 
 def _first_kind(label: Label) -> str:
@@ -281,47 +298,12 @@ def _niches(
     return world, found
 
 
-def _beyond(
-    world: World, kinds: list[str], ratio: NDArray[np.float64], rng: random.Random
-) -> tuple[World, NDArray[np.float64]]:
-    """Turn some accounts into kinds that the simulator does not know; ``kinds`` is changed in place."""
-    ratio = ratio.copy()
-    streams = edits.streams_of(world)
-
-    def turn(old: str, new: str, share: float, pool: Callable[[], float], **habits: float) -> None:
-        nonlocal world
-        mine = [i for i, kind in enumerate(kinds) if kind == old and rng.random() < share]
-        for i in mine:
-            kinds[i] = new
-            ratio[streams[i][0]] = pool()
-        if mine:
-            world = edits.set_habits(world, [int(streams[i][0]) for i in mine], **habits)
-
-    # A shop describes its whole catalogue: evenly, once, round the clock, one template. As a harvest, but honest.
-    turn(
-        "batch_job", "catalogue_job", 0.3, lambda: rng.uniform(3, 20),
-        sequential=1, coherent=0, retry=0.002, flatness=0.95, burst=3.0, template_mode=2, templates=1,
-    )  # fmt: skip
-    # Tests of one's own application, the same few hundred prompts at every release.
-    turn(
-        "evaluation_harness", "regression_suite", 0.3, lambda: rng.uniform(0.02, 0.15),
-        sequential=1, coherent=0, flatness=0.2, burst=0.05, session=300, gap=0.5,
-    )  # fmt: skip
-    # A person behind a desk drives the harvest: by day, on working days, in small portions.
-    turn(
-        "careful_harvest", "office_harvest", 0.3, lambda: rng.uniform(2, 20),
-        sequential=1, coherent=0, flatness=0.0, weekend=0.0, burst=0.5, session=12, gap=60,
-    )  # fmt: skip
-    # Four answers to every prompt, for a preference set: nothing but repeats.
-    turn(
-        "careful_harvest", "answers_harvest", 0.3, lambda: rng.uniform(1, 10),
-        sequential=1, coherent=0, answers=4, choices=1,
-    )  # fmt: skip
-    return world, ratio
-
-
 def _truth(
-    world: World, dealt: Deal, kinds: Sequence[str], niche: dict[int, tuple[str, ...]]
+    world: World,
+    dealt: Deal,
+    kinds: Sequence[str],
+    niche: dict[int, tuple[str, ...]],
+    campus: frozenset[int],
 ) -> tuple[Truth, ...]:
     harvested = set(dealt.harvested)
     attacking = {name for kind in ATTACKS.values() for name in kind.main}
@@ -339,6 +321,7 @@ def _truth(
                 attack_records=bad if label.attack else 0,
                 sources=sources,
                 specialist=label.kind in SPECIALISTS and bool(harvested & set(sources)),
+                campus=i in campus,
             )
         )
     return tuple(found)

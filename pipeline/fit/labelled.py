@@ -196,7 +196,9 @@ def code_of_signals() -> str:
     for folder in ("signals", "simulate"):
         for path in sorted((root / folder).rglob("*.py")):
             digest.update(path.read_bytes())
-    for name in ("readings.py", "measures.py", "account_signals.py", "evaluate/worlds.py", "fit/wild.py"):
+    worlds = ("worlds", "beyond", "surroundings", "edits", "corpora")
+    named = [f"evaluate/{name}.py" for name in worlds]
+    for name in ("readings.py", "measures.py", "account_signals.py", *named, "fit/wild.py"):
         digest.update((root / name).read_bytes())
     return digest.hexdigest()
 

@@ -169,11 +169,15 @@ def test_labrai_windows_hold_their_mix() -> None:
 
 
 def test_labrai_finds_what_is_pure_and_hardly_accuses() -> None:
-    found = labrai.run(None, ["mmd", "robust"], [1], pairs=1, count=5, sizes=(100,))
+    found = labrai.run(None, ["mmd", "windows"], [1], pairs=1, count=5, sizes=(100,))
     table = found["table"]["100"]
-    assert table["mmd"]["pure"]["value"] == 1.0
-    assert table["mmd"]["benign"]["value"] <= 0.2
-    assert set(table["robust"]) == {"benign", "5%", "10%", "25%", "pure"}
+    for name in ("mmd", "windows"):
+        assert table[name]["pure"]["value"] == 1.0
+        assert table[name]["benign"]["value"] <= 0.2
+    assert table["windows"]["25%"]["value"] == 1.0
+    assert set(table["windows"]) == {"benign", "5%", "10%", "25%", "pure"}
+    (pair,) = found["ours_by_harvested_corpus"].values()
+    assert pair["pure"] == {"alarms": 5, "of": 5}
     assert labrai.threshold(np.full(50, np.nan)) == float("inf")
 
 
