@@ -9,13 +9,14 @@ from __future__ import annotations
 from pipeline.classes.calibration import ClassNull, Survival
 from pipeline.classes.classes import Classes, describe, shipped_classes, shrunk
 from pipeline.classes.explain import explain
-from pipeline.classes.recalibrate import Recalibrated, recalibrate
+from pipeline.classes.recalibrate import Recalibrated, benign_weights, recalibrate
 
 __all__ = [
     "ClassNull",
     "Classes",
     "Recalibrated",
     "Survival",
+    "benign_weights",
     "describe",
     "explain",
     "recalibrate",
