@@ -1,6 +1,6 @@
 """Sequence signals: named numbers read from an account's newest records in order of time, one file each.
 
-`SEQUENCE_SIGNALS` is the registry, from sittings over repeats, clocks, topics and change to dependence inside the account.
+`SEQUENCE_SIGNALS` is the registry, from sittings over repeats, clocks, topics and change to dependence inside the account and its parts.
 """
 
 from __future__ import annotations
@@ -31,6 +31,20 @@ from pipeline.signals.sequence import (
     neighbour_distance,
     network_dependence,
     output_length_dependence,
+    part_apart,
+    part_breadth,
+    part_breadth_contrast,
+    part_evenness,
+    part_evenness_contrast,
+    part_evidence,
+    part_excess,
+    part_freshness,
+    part_freshness_contrast,
+    part_ground,
+    part_multiplicity,
+    part_output_tokens,
+    part_size,
+    part_wander,
     prompt_growth,
     reasoning_dependence,
     recency_similarity,
@@ -56,6 +70,7 @@ from pipeline.signals.sequence import (
     wander,
 )
 from pipeline.signals.sequence.base import NEWEST, AccountSequence, SequenceSignal
+from pipeline.signals.sequence.parts import Part, part_of
 from pipeline.signals.sequence.reading import COLUMNS, sequences
 from pipeline.signals.sequence.scan import Scan, scan
 
@@ -110,6 +125,20 @@ SEQUENCE_SIGNALS: dict[str, SequenceSignal] = {
         behaviour_dependence,
         scan_excess,
         scan_share,
+        part_evidence,
+        part_excess,
+        part_size,
+        part_freshness,
+        part_freshness_contrast,
+        part_evenness,
+        part_evenness_contrast,
+        part_breadth,
+        part_breadth_contrast,
+        part_wander,
+        part_ground,
+        part_multiplicity,
+        part_apart,
+        part_output_tokens,
     )
 }
 
@@ -118,8 +147,10 @@ __all__ = [
     "NEWEST",
     "SEQUENCE_SIGNALS",
     "AccountSequence",
+    "Part",
     "Scan",
     "SequenceSignal",
+    "part_of",
     "scan",
     "sequences",
 ]

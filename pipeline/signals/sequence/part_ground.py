@@ -1,0 +1,37 @@
+"""How much of the part is ground covered before.
+
+Examples
+--------
+>>> from pipeline.signals.sequence.parts_example import two_uses
+>>> two = two_uses()
+>>> compute(two)
+0.0
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pipeline.signals.sequence.base import SequenceSignal
+from pipeline.signals.sequence.parts import inside
+
+if TYPE_CHECKING:
+    from pipeline.signals.sequence.base import AccountSequence
+
+
+def compute(records: AccountSequence) -> float:
+    """See the formula below."""
+    return inside(records, "covered")
+
+
+SIGNAL = SequenceSignal(
+    name="part_ground",
+    units="share of records",
+    formula="records of the part with an earlier other prompt of cosine .7 in the account / records of the part",
+    source="own experiments: region growth",
+    sees="lists go to new ground",
+    misses="large corpora of near copies",
+    says="in that part {value:.0%} of the records are on covered ground",
+    compute=compute,
+    minimum=30,
+)

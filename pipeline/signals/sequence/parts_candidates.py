@@ -1,0 +1,190 @@
+"""Candidate parts of an account: sets of records that might be one use beside others.
+
+By one value of a property and by two properties together; by the values of a property in order of their evidence,
+the first, the first two, ... (the best union of values is one of these: Neill, JRSS B 74, 2012); by content, the
+branches of an average-linkage tree of the records' cosines; by content again, unions of branches in order of evidence;
+and by time, halves, quarters and eighths of the records. Only the last two kinds need no metadata.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.cluster.hierarchy import fcluster, leaves_list, linkage
+from scipy.spatial.distance import squareform
+
+from pipeline.signals.sequence.base import COMPARED, UNKNOWN, spaced
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pipeline.signals.sequence.base import AccountSequence, Integers, Numbers
+
+Flags = NDArray[np.bool_]
+
+PROPERTIES = ("template", "system_prompt", "sampling", "model", "agent", "network", "reasoning")
+TOGETHER = (("sampling", "model"), ("sampling", "model", "system_prompt"))
+MINIMUM = 10
+"""Records that a part must have, and leave outside."""
+
+UNIONS = 12
+"""Unions of a property's values that are tried."""
+
+BRANCHES = 48
+"""Branches of the content tree that are tried, the most different ones from their parents."""
+
+CUTS = (8, 24)
+"""Numbers of branches of which unions are tried."""
+
+WINDOWS = (2, 4, 8)
+
+
+def candidates(records: AccountSequence, evidence: Numbers) -> tuple[list[str], Flags]:
+    """Parts that are worth a look, without duplicates; the first is the whole account.
+
+    Parameters
+    ----------
+    records
+        The account.
+    evidence
+        float64[n], in whose order values are joined.
+
+    Returns
+    -------
+    tuple
+        What each part has in common, and bool[parts, n].
+    """
+    n = len(records)
+    names, rows = ["whole account"], [np.ones(n, bool)]
+    seen = {rows[0].tobytes()}
+    for name, mine in _all(records, evidence):
+        size = int(np.count_nonzero(mine))
+        if not MINIMUM <= size <= n - MINIMUM:
+            continue
+        key = mine.tobytes()
+        if key not in seen:
+            seen.add(key)
+            names.append(name)
+            rows.append(mine)
+    return names, np.stack(rows)
+
+
+def _all(records: AccountSequence, evidence: Numbers) -> Iterator[tuple[str, Flags]]:
+    values: dict[str, Integers] = {}
+    for name in PROPERTIES:
+        codes = records.code(name)
+        if len(codes) and (codes != codes[0]).any():
+            values[name] = codes
+    if "template" in values:
+        yield from _template_kinds(values["template"])
+    for name, codes in values.items():
+        yield from _by_value(name, codes, evidence)
+    for fields in TOGETHER:
+        there = [name for name in fields if name in values]
+        if len(there) > 1:
+            yield from _by_value(" and ".join(there), _joint([values[name] for name in there]), evidence)
+    yield from _by_content(records, evidence)
+    yield from _by_time(len(records))
+
+
+def _template_kinds(codes: Integers) -> Iterator[tuple[str, Flags]]:
+    _, inverse, counts = np.unique(codes, return_inverse=True, return_counts=True)
+    once = (counts[inverse] == 1) & (codes != UNKNOWN)
+    yield "templates used once", once
+    yield "templates used again", ~once & (codes != UNKNOWN)
+
+
+def _joint(columns: list[Integers]) -> Integers:
+    out = np.zeros(len(columns[0]), np.int64)
+    for codes in columns:
+        inverse = np.unique(codes, return_inverse=True)[1]
+        out = np.unique(out * (int(inverse.max()) + 1) + inverse, return_inverse=True)[1].astype(np.int64)
+    return out
+
+
+def _by_value(name: str, codes: Integers, evidence: Numbers) -> Iterator[tuple[str, Flags]]:
+    """Frequent values, an unknown one too, then unions of values in order of evidence."""
+    place, size, order = _ranked(codes, evidence)
+    if len(size) < 2:
+        return
+    for value in np.flatnonzero(size >= MINIMUM).tolist():
+        yield name, place == value
+    yield from _unions(name, place, size, order)
+
+
+def _ranked(codes: Integers, evidence: Numbers) -> tuple[Integers, Integers, Integers]:
+    """Values numbered by first appearance, their sizes, and their order by evidence."""
+    _, first, inverse, size = np.unique(codes, return_index=True, return_inverse=True, return_counts=True)
+    rank = np.empty(len(first), np.int64)
+    rank[np.argsort(first)] = np.arange(len(first))
+    place, size = rank[inverse], size[np.argsort(first)]
+    total = np.bincount(place, weights=evidence - evidence.mean(), minlength=len(size))
+    # A few records' evidence is worth little.
+    mean = np.round(total / (size + 3.0), 9)
+    return place.astype(np.int64), size.astype(np.int64), np.lexsort((np.arange(len(size)), -mean))
+
+
+def _unions(name: str, place: Integers, size: Integers, order: Integers) -> Iterator[tuple[str, Flags]]:
+    turn = np.empty(len(order), np.int64)
+    turn[order] = np.arange(len(order))
+    total = np.cumsum(size[order])
+    ends = np.flatnonzero((total >= MINIMUM) & (total <= total[-1] - MINIMUM))
+    # Many values: unions of sizes that grow by a factor rather than by a value.
+    for end in _spread(ends, total).tolist():
+        yield f"several values of {name}", turn[place] <= end
+
+
+def _spread(ends: Integers, total: Integers) -> Integers:
+    if len(ends) <= UNIONS:
+        return ends
+    wanted = np.geomspace(total[ends[0]], total[ends[-1]], UNIONS)
+    return np.unique(ends[np.searchsorted(total[ends], wanted - 1e-6)])
+
+
+def _by_content(records: AccountSequence, evidence: Numbers) -> Iterator[tuple[str, Flags]]:
+    n = len(records)
+    kept = spaced(np.arange(n), COMPARED)
+    distance = 1.0 - records.cosine[np.ix_(kept, kept)].astype(np.float64)
+    distance = np.round((distance + distance.T) / 2, 6)
+    np.fill_diagonal(distance, 0.0)
+    tree = linkage(squareform(np.maximum(distance, 0.0), checks=False), "average")
+    # The others go with the nearest that was kept.
+    leaf = np.arange(n) if len(kept) == n else records.cosine[:, kept].argmax(axis=1)
+    yield from _branches(tree, leaf)
+    for cut in CUTS:
+        if len(kept) >= 2 * cut:
+            place, size, order = _ranked(fcluster(tree, cut, "maxclust")[leaf].astype(np.int64), evidence)
+            yield from _unions("content", place, size, order)
+
+
+def _branches(tree: Numbers, leaf: Integers) -> Iterator[tuple[str, Flags]]:
+    m = len(tree) + 1
+    turn = np.empty(m, np.int64)
+    turn[leaves_list(tree)] = np.arange(m)
+    low, high, height = np.arange(2 * m - 1), np.arange(2 * m - 1), np.zeros(2 * m - 1)
+    low[:m], high[:m] = turn, turn
+    above = np.full(2 * m - 1, np.nan)
+    for node, (left, right, far, _) in enumerate(tree.tolist(), start=m):
+        one, two = int(left), int(right)
+        low[node], high[node] = min(low[one], low[two]), max(high[one], high[two])
+        height[node] = far
+        above[one] = above[two] = far
+    size = high - low + 1
+    # Leaves stand for all that go with them.
+    count = np.concatenate([[0], np.cumsum(np.bincount(turn[leaf], minlength=m))])
+    records = count[high + 1] - count[low]
+    usable = np.flatnonzero((records >= MINIMUM) & (size > 1) & ~np.isnan(above))
+    apart = np.round(above[usable] - height[usable], 9)
+    for node in usable[np.lexsort((usable, -apart))[:BRANCHES]].tolist():
+        mine = turn[leaf]
+        yield "content", (mine >= low[node]) & (mine <= high[node])
+
+
+def _by_time(n: int) -> Iterator[tuple[str, Flags]]:
+    place = np.arange(n)
+    for parts in WINDOWS:
+        for half in range(2 * parts - 1):
+            low, high = half * n // (2 * parts), (half + 2) * n // (2 * parts)
+            yield "time", (place >= low) & (place < high)

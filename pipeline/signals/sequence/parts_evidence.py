@@ -1,0 +1,96 @@
+"""What speaks, record by record and part by part, for a list being worked off rather than people asking.
+
+Record by record: whether the prompt is new in the account, how near the nearest other prompt is within an hour (people
+stay with a subject), whether an earlier other prompt was near (a list goes to new ground), and how often the prompt is
+sent. Part by part: the means of these, how alike two of its different prompts are, how often two of them have one
+topic, and how far its prompts are from the rest. None of these means grows with the size of the part by itself, so that
+a small part does not look like a list for being small.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pipeline.signals.sequence.base import LATER_US
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from pipeline.signals.sequence.base import AccountSequence, Numbers
+
+CHANNELS = ("fresh", "near_in_time", "covered", "again")
+"""Of a record."""
+
+FEATURES = (*CHANNELS, "alike", "one_topic", "apart")
+"""Of a part."""
+
+COVERED = np.float32(0.7)
+"""A prompt with an earlier one of this cosine is on covered ground (as in `region_growth`)."""
+
+NOWHERE = np.float32(0.0)
+"""Cosine where there is no other prompt to compare with: nothing like it."""
+
+
+def channels(records: AccountSequence) -> Numbers:
+    """float64[n, CHANNELS]; cosines are clipped below at 0."""
+    n = len(records)
+    if n == 0:
+        return np.zeros((0, len(CHANNELS)))
+    shown = np.where(records.other_prompt, np.maximum(records.cosine, NOWHERE), NOWHERE)
+    within = np.where(records.lag <= LATER_US, shown, NOWHERE).max(axis=1)
+    covered = np.tril(shown, -1).max(axis=1) >= COVERED
+    _, inverse, copies = np.unique(records.prompt, return_inverse=True, return_counts=True)
+    again = np.log(copies[inverse])
+    return np.stack([records.first_time, within, covered, again], axis=1, dtype=np.float64)
+
+
+def of_parts(records: AccountSequence, per_record: Numbers, rows: NDArray[np.bool_]) -> Numbers:
+    """float64[parts, FEATURES], six digits.
+
+    Parameters
+    ----------
+    per_record
+        From `channels`.
+    rows
+        bool[parts, n], none empty.
+    """
+    weight = rows.astype(np.float64)
+    size = weight.sum(axis=1)
+    means = weight @ per_record / size[:, None]
+    again = _pairs(records.prompt, weight)
+    vectors = records.vectors.astype(np.float32)
+    # Sums of integers below 2**24: exact in float32.
+    sums = (rows.astype(np.float32) @ vectors).astype(np.float64)
+    squares = (vectors.astype(np.float64) ** 2).sum(axis=1)
+    whole = np.einsum("ij,ij->i", sums, sums)
+    own = weight @ squares
+    # Copies of a prompt have about its own square as product: they are no evidence of likeness.
+    different = np.maximum(size * (size - 1) - again, 1.0)
+    alike = (whole - own * (1 + again / size)) / different / (own / size)
+    topic = np.maximum(_pairs(records.topic, weight) - again, 0.0) / different
+    rest = vectors.sum(axis=0, dtype=np.float64) - sums
+    others = len(records) - size
+    outer = np.einsum("ij,ij->i", rest, rest) - (squares.sum() - own)
+    per_unit = size / own
+    across = np.einsum("ij,ij->i", sums, rest) / np.maximum(size * others, 1.0)
+    between = (whole - own) / np.maximum(size * (size - 1), 1.0) + outer / np.maximum(
+        others * (others - 1), 1.0
+    )
+    apart = np.where((others > 1) & (size > 1), between / 2 - across, 0.0) * per_unit
+    return np.round(np.column_stack([means, alike, topic, apart]), 6)
+
+
+def _pairs(codes: NDArray[np.int64], weight: Numbers) -> Numbers:
+    """Ordered pairs of different records with one code, part by part, float64[parts]."""
+    _, inverse, counts = np.unique(codes, return_inverse=True, return_counts=True)
+    several = counts[inverse] > 1
+    if not several.any():
+        return np.zeros(len(weight))
+    _, place = np.unique(inverse[several], return_inverse=True)
+    order = np.argsort(place, kind="stable")
+    first = np.flatnonzero(np.diff(place[order], prepend=-1))
+    count = np.add.reduceat(weight[:, several][:, order], first, axis=1)
+    out: Numbers = (count * (count - 1)).sum(axis=1)
+    return out
