@@ -14,8 +14,8 @@ with every_signal as (
   -- Whatever a scoring writes beside its fixed columns is a signal, so new ones appear here by themselves.
   unpivot (
     select account_id, columns(* exclude (
-      account_id, as_of, lookback, records, score, p_value, q_value, decision, benign_class, detector, reference,
-      first_seen, last_seen
+      account_id, as_of, lookback, records, score, p_value, q_value, decision, verdict_id, benign_class, detector,
+      reference, first_seen, last_seen
     ))
     from account_scores
   )
