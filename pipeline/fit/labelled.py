@@ -58,7 +58,7 @@ class LabelledWorld:
     """Accounts with at least `MIN_RECORDS` records of one world.
 
     ``values[name]`` float64[n], NaN where there is no value; ``attack`` bool[n]; ``kind`` and ``campaign`` object[n]
-    (campaign "" for none); ``records`` int64[n].
+    (campaign "" for none); ``records`` int64[n]; ``specialist`` bool[n]: honest, on harvested content (None: not known).
     """
 
     values: dict[str, NDArray[np.float64]]
@@ -67,6 +67,7 @@ class LabelledWorld:
     campaign: NDArray[np.object_]
     records: NDArray[np.int64]
     seed: int
+    specialist: NDArray[np.bool_] | None = None
 
     def __len__(self) -> int:
         return len(self.attack)
@@ -90,6 +91,7 @@ class LabelledWorld:
                 campaign=self.campaign.astype(str),
                 records=self.records,
                 seed=np.array(self.seed),
+                specialist=np.zeros(0, bool) if self.specialist is None else self.specialist,
             )
         part.replace(path)
 
@@ -105,6 +107,7 @@ class LabelledWorld:
                 file["campaign"].astype(object),
                 file["records"],
                 int(file["seed"]),
+                file["specialist"] if file["specialist"].size else None,
             )
 
 
@@ -151,6 +154,7 @@ def build(plan: WorldPlan) -> LabelledWorld:
         np.array([truth[name].campaign or "" for name in names], object),
         signals.records,
         plan.settings.seed,
+        np.array([truth[name].specialist for name in names], bool),
     )
 
 
@@ -185,6 +189,7 @@ def without(world: LabelledWorld, keep: NDArray[np.bool_]) -> LabelledWorld:
         kind=world.kind[keep],
         campaign=world.campaign[keep],
         records=world.records[keep],
+        specialist=None if world.specialist is None else world.specialist[keep],
     )
 
 
