@@ -34,6 +34,7 @@ from pipeline.detectors.robust import (
 )
 from pipeline.fit.worlds import LOOKS, WorldSignals, simulate_signals
 from pipeline.signals import SIGNALS, Population, SignalTable
+from pipeline.signals.content import CONTENT
 from pipeline.simulate.world import WorldSettings
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
 
 TRAINING, CALIBRATION, JUDGING = 0, 1, 2
 PENALTY = 1.5
+# What the content is like is no evidence by itself.
+NAMES = tuple(name for name in SIGNALS if name not in CONTENT)
 NULL_QUANTILES = 4001
 # What the public reports and the measurements say which way it points; such a curve only rises (1) or falls (-1).
 # The others may bend: an artefact of the simulated habits is then seen in the curve.
@@ -97,7 +100,7 @@ def hats(ranks: NDArray[np.float64]) -> NDArray[np.float64]:
 def own_ranks(world: WorldSignals) -> NDArray[np.float64]:
     """Ranks of a world's accounts among themselves, float64[n, signals]."""
     reference = Reference.of(LAKE, world.whole, world.population)
-    return np.stack([reference.signals[name].rank(world.whole.columns[name]) for name in SIGNALS], axis=1)
+    return np.stack([reference.signals[name].rank(world.whole.columns[name]) for name in NAMES], axis=1)
 
 
 def fit_curves(worlds: Sequence[WorldSignals], penalty: float = PENALTY) -> dict[str, NDArray[np.float64]]:
@@ -114,7 +117,7 @@ def fit_curves(worlds: Sequence[WorldSignals], penalty: float = PENALTY) -> dict
     price = steps.T @ (penalty * (bend.T @ bend) + 0.25 * penalty * np.eye(size)) @ steps
     cost = np.kron(np.eye(signals), price)
     bounds: list[tuple[float | None, float | None]] = [(None, None)]
-    for name in SIGNALS:
+    for name in NAMES:
         step = {1: (0.0, None), -1: (None, 0.0), 0: (None, None)}[DIRECTIONS.get(name, 0)]
         bounds += [(None, None), *[step] * (size - 1)]
 
@@ -130,7 +133,7 @@ def fit_curves(worlds: Sequence[WorldSignals], penalty: float = PENALTY) -> dict
     ).x
     grid = np.linspace(0, 1, 401)
     curves = {}
-    for j, name in enumerate(SIGNALS):
+    for j, name in enumerate(NAMES):
         curve = steps @ found[1 + j * size : 1 + (j + 1) * size]
         curves[name] = np.round(curve - np.interp(grid, KNOTS, curve).mean(), 4)
     return curves
@@ -166,11 +169,9 @@ def calibrate(
         population = population.plus(world.population)
     references = {}
     for name, tables in _tables(worlds):
-        joined = SignalTable.joined(
-            [benign(w, t) for w, t in zip(worlds, tables, strict=True)], list(SIGNALS)
-        )
+        joined = SignalTable.joined([benign(w, t) for w, t in zip(worlds, tables, strict=True)], list(NAMES))
         ranks = Reference.of(name, joined, population)
-        signals = {key: _rounded(each, 6) for key, each in ranks.signals.items()}
+        signals = {key: _rounded(each, 6) for key, each in ranks.signals.items() if key in NAMES}
         ranks = Reference(name, signals, None, population)
         null_scores = _rounded(Distribution.of(detector.scores(joined, ranks)[0], NULL_QUANTILES))
         references[name] = Reference(name, signals, null_scores, population)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from pipeline.signals import (
     effective_rank,
+    harvest_likeness,
+    harvest_mmd2,
     hour_entropy,
     input_length_entropy,
     logprobs_share,
@@ -15,6 +17,7 @@ from pipeline.signals import (
     minute_entropy,
     model_entropy,
     multiple_choices_share,
+    nearest_class_mmd2,
     network_entropy,
     other_language_share,
     output_length_entropy,
@@ -44,6 +47,9 @@ SIGNALS: dict[str, Signal] = {
         topic_coverage,
         unseen_topic_mass,
         population_mmd2,
+        harvest_likeness,
+        nearest_class_mmd2,
+        harvest_mmd2,
         prompt_repeat_rate,
         slots_per_template,
         template_share,

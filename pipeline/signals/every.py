@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from pipeline.signals import SIGNALS
+from pipeline.signals.content import CONTENT
 from pipeline.signals.lake import LAKE_SIGNALS, LakeSignal
 from pipeline.signals.sequence import SEQUENCE_SIGNALS, SequenceSignal
 
@@ -81,6 +82,7 @@ _FAMILIES: dict[str, tuple[str, ...]] = {
         "own_against_peers",
         "peer_divergence",
     ),
+    "content": CONTENT,
     "cells": (
         "cell_company",
         "cell_rarity",
