@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "verify": ("verify", "Prove that nothing was lost, doubled or changed; derive an alert again."),
     "digest": ("digest", "One digest of all profiles, however they were landed."),
     "verdict": ("verdict", "Allow-lists and investigators' verdicts: add, list, withdraw, import."),
+    "refit": ("refit", "Fit the detector anew from verdicts; says what that changes."),
     "evaluate": ("evaluate", "The detection benchmark: all detectors on worlds nobody was fitted on."),
     "sql": ("sql", "Ask a lake questions in SQL, or run a playbook."),
     "topics": ("topics", "Create and compare Kafka's topics."),
