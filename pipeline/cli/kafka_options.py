@@ -42,6 +42,53 @@ def topic_option(function: F) -> F:
     )
 
 
+def comparison_options(servers: str, *, does: str, key: str) -> Callable[[F], F]:
+    """Add the options of a command that may hold a lake against a Kafka.
+
+    They arrive as the arguments of `pipeline.cli.verify.kafka_side`; without the first one no Kafka is asked.
+
+    Parameters
+    ----------
+    servers
+        The option that names the brokers; it arrives as ``bootstrap_servers``.
+    does
+        What `--help` says that it does.
+    key
+        What `--help` says of ``--pseudonym-key``.
+    """
+    file = click.Path(exists=True, dir_okay=False, path_type=Path)
+    options = (
+        click.option(servers, "bootstrap_servers", metavar="HOST:PORT,…", help=does),
+        click.option(
+            "--kafka-config",
+            type=file,
+            help="Properties file with security.protocol, sasl.* and ssl.* settings.",
+        ),
+        click.option("--pseudonym-key", type=file, help=key),
+        click.option(
+            "--adapter",
+            type=click.Choice(["auto", "native", "otel", "litellm"]),
+            default="auto",
+            show_default=True,
+            help="Format of JSON messages, as the worker's.",
+        ),
+        click.option(
+            "--max-future-seconds",
+            type=click.IntRange(0),
+            default=3600,
+            show_default=True,
+            help="Bound on event times, as the worker's.",
+        ),
+    )
+
+    def add(function: F) -> F:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return add
+
+
 def _security(_context: click.Context, _option: click.Parameter, path: Path | None) -> Mapping[str, Any]:
     from pipeline.kafka.properties import security_from_file
 

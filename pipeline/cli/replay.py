@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from pipeline.cli.kafka_options import comparison_options
 from pipeline.cli.lake_options import backend_option, lake_option
 from pipeline.cli.output import Format, format_option, print_mappings
 
 if TYPE_CHECKING:
     from datetime import datetime
+    from pathlib import Path
 
     from pipeline.replay import Replayed
 
@@ -24,26 +25,11 @@ if TYPE_CHECKING:
     type=click.DateTime(["%Y-%m-%d"]),
     help="Date (UTC) whose windows are compared and reported; what is absorbed does not depend on it.  [default: all]",
 )
-@click.option(
+@comparison_options(
     "--from-kafka",
-    "bootstrap_servers",
-    metavar="HOST:PORT,…",
-    help="Also compute every profile from Kafka's own offsets and hold the lake's against them.",
+    does="Also compute every profile from Kafka's own offsets and hold the lake's against them.",
+    key="The key the records were landed with; needed with --from-kafka if there was one.",
 )
-@click.option(
-    "--kafka-config",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Properties file with security.protocol, sasl.* and ssl.* settings.",
-)
-@click.option(
-    "--pseudonym-key",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="The key the records were landed with; needed with --from-kafka if there was one.",
-)
-@click.option(
-    "--adapter", type=click.Choice(["auto", "native", "otel", "litellm"]), default="auto", show_default=True
-)
-@click.option("--max-future-seconds", type=click.IntRange(0), default=3600, show_default=True)
 @click.option("--no-score", is_flag=True, help="Compare and compact only.")
 @click.option(
     "--publish-differences",

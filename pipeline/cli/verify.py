@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from pipeline.cli.kafka_options import comparison_options
 from pipeline.cli.lake_options import backend_option, lake_option
 from pipeline.cli.output import Format, format_option, print_mappings
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from pipeline.engine import Engine
     from pipeline.lake import Lake
     from pipeline.verification import KafkaSide, Verification
@@ -38,34 +40,10 @@ FINDING_COLUMNS = ("severity", "check", "chain", "where", "expected", "found")
     "--all", "everything", is_flag=True, help="Recompute every window and digest every column of every file."
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Which windows are sampled.")
-@click.option(
+@comparison_options(
     "--bootstrap-servers",
-    metavar="HOST:PORT,…",
-    help="Also hold the lake against this Kafka, message by message.  [default: the lake alone]",
-)
-@click.option(
-    "--kafka-config",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Properties file with security.protocol, sasl.* and ssl.* settings.",
-)
-@click.option(
-    "--pseudonym-key",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="The key the records were landed with; without it only positions are compared with Kafka.",
-)
-@click.option(
-    "--adapter",
-    type=click.Choice(["auto", "native", "otel", "litellm"]),
-    default="auto",
-    show_default=True,
-    help="Format of JSON messages, as the worker's.",
-)
-@click.option(
-    "--max-future-seconds",
-    type=click.IntRange(0),
-    default=3600,
-    show_default=True,
-    help="Bound on event times, as the worker's.",
+    does="Also hold the lake against this Kafka, message by message.  [default: the lake alone]",
+    key="The key the records were landed with; without it only positions are compared with Kafka.",
 )
 @backend_option
 @format_option
