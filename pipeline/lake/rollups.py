@@ -6,14 +6,14 @@ take, and says which heavy file belongs to it.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import LakeError
-from pipeline.lake.parquet import read_footer
-from pipeline.lake.paths import Chain
+from pipeline.lake.described import chain_and_rest, footer_if_there, to_document
 
 if TYPE_CHECKING:
+    from pipeline.lake.paths import Chain
     from pipeline.lake.store import Store
 
 ROLLUP_FORMAT = 1
@@ -54,9 +54,7 @@ class Rollup:
 
     def to_document(self) -> dict[str, Any]:
         """As the light file's metadata says it."""
-        document = asdict(self)
-        del document["chain"]
-        return {"topic_id": self.chain.topic_id, "partition": self.chain.partition, **document}
+        return to_document(self)
 
     @classmethod
     def from_document(cls, document: dict[str, Any], where: object) -> Rollup:
@@ -68,13 +66,8 @@ class Rollup:
             The document is of another format or lacks something.
         """
         try:
-            rest = dict(document)
-            if rest["format"] != ROLLUP_FORMAT:
-                msg = (
-                    f"{where} has roll-up format {rest['format']}; this version reads format {ROLLUP_FORMAT}"
-                )
-                raise LakeError(msg)
-            return cls(chain=Chain(rest.pop("topic_id"), rest.pop("partition")), **rest)
+            chain, rest = chain_and_rest(document, what="roll-up", wanted=ROLLUP_FORMAT, where=where)
+            return cls(chain=chain, **rest)
         except (KeyError, TypeError) as error:
             msg = f"{where} is not a roll-up ({error!r}); delete it, it is rebuilt from the segments"
             raise LakeError(msg) from error
@@ -89,9 +82,8 @@ def read_rollup(store: Store, chain: Chain, first_offset: int) -> Rollup | None:
         The file under that name says that it is something else.
     """
     path = store.path(chain.rollup(first_offset))
-    try:
-        footer = read_footer(path)
-    except FileNotFoundError:
+    footer = footer_if_there(path)
+    if footer is None:
         return None
     rollup = Rollup.from_document(footer.metadata, path)
     if (rollup.chain, rollup.first_offset) != (chain, first_offset) or rollup.last_offset < first_offset:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 import pipeline
 from pipeline.errors import LakeError
+from pipeline.lake.described import chain_and_rest, footer_if_there, to_document
 from pipeline.lake.ordering import (
     contents_digest,
     position_pairs,
@@ -20,13 +21,13 @@ from pipeline.lake.ordering import (
     sort_positions,
     sort_records,
 )
-from pipeline.lake.parquet import RECORDS_ROW_GROUP, LakeFileWriter, read_footer
-from pipeline.lake.paths import Chain
+from pipeline.lake.parquet import RECORDS_ROW_GROUP, LakeFileWriter
 from pipeline.records.schema import KIND_FORGOTTEN, KIND_RECORD, KIND_REJECTED, segment_schema
 
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from pipeline.lake.paths import Chain
     from pipeline.lake.store import Store
     from pipeline.spaces import EmbeddingSpace
 
@@ -81,9 +82,7 @@ class Segment:
 
     def to_document(self) -> dict[str, Any]:
         """As the file's metadata says it."""
-        document = asdict(self)
-        del document["chain"]
-        return {"topic_id": self.chain.topic_id, "partition": self.chain.partition, **document}
+        return to_document(self)
 
     @classmethod
     def from_document(cls, document: dict[str, Any], where: object) -> Segment:
@@ -95,13 +94,7 @@ class Segment:
             The document is of another format or lacks something.
         """
         try:
-            rest = dict(document)
-            if rest["format"] != SEGMENT_FORMAT:
-                msg = (
-                    f"{where} has segment format {rest['format']}; this version reads format {SEGMENT_FORMAT}"
-                )
-                raise LakeError(msg)
-            chain = Chain(rest.pop("topic_id"), rest.pop("partition"))
+            chain, rest = chain_and_rest(document, what="segment", wanted=SEGMENT_FORMAT, where=where)
             lost = tuple((int(a), int(b), str(why)) for a, b, why in rest.pop("lost"))
             return cls(chain=chain, lost=lost, **rest)
         except (KeyError, TypeError, ValueError) as error:
@@ -234,9 +227,8 @@ def read_segment(store: Store, chain: Chain, first_offset: int) -> Segment | Non
         The file under that name says that it is something else.
     """
     path = store.path(chain.segment(first_offset))
-    try:
-        footer = read_footer(path)
-    except FileNotFoundError:
+    footer = footer_if_there(path)
+    if footer is None:
         return None
     segment = Segment.from_document(footer.metadata, path)
     if (segment.chain, segment.first_offset) != (chain, first_offset) or segment.last_offset < first_offset:
