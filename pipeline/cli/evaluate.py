@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from pipeline.clock import Clock
-    from pipeline.evaluate.worlds import EvaluationSettings
-
 DEFAULT_SHARES = (0.06, 0.01, 0.0)
+FDR_SHARES = (0.05, 0.01, 0.001, 0.0)
 WIDTH = 250
 
 
@@ -41,10 +36,12 @@ class Numbers(click.ParamType):
 @click.command("evaluate", short_help="The detection benchmark.")
 @click.option(
     "--protocol",
-    type=click.Choice(["product", "labrai", "leak"]),
+    type=click.Choice(["product", "fdr", "looks", "ablation", "labrai", "leak"]),
     default="product",
     show_default=True,
-    help="product: lakes under the conditions of use. labrai: windows against an i.i.d. benign pool. leak: whether one field or signal gives attackers away.",
+    help="product: lakes under the conditions of use. fdr: realised false discovery rate by base rate and reference. "
+    "looks: live scoring, who is ever accused. ablation: refitted without each family of signals. "
+    "labrai: windows against an i.i.d. benign pool. leak: whether one field or signal gives attackers away.",
 )
 @click.option("--seeds", type=click.IntRange(1), default=3, show_default=True, help="Worlds of each group.")
 @click.option("--first-seed", type=int, default=501, show_default=True)
@@ -60,11 +57,11 @@ class Numbers(click.ParamType):
 )
 @click.option(
     "--attack-share",
+    "--base-rates",
     "shares",
     type=Numbers(float),
-    default=",".join(map(str, DEFAULT_SHARES)),
-    show_default=True,
-    help="Shares of the accounts that attack, a group of worlds each.",
+    help="Shares of the accounts that attack, a group of worlds each; default: .06,.01,0; of fdr .05,.01,.001,0; "
+    "of looks, ablation and --refit the largest of them alone.",
 )
 @click.option(
     "--dilution",
@@ -88,6 +85,50 @@ class Numbers(click.ParamType):
     default="none",
     show_default=True,
     help="A group of worlds for each source that alone is harvested, or kind that alone attacks.",
+)
+@click.option(
+    "--refit",
+    is_flag=True,
+    help="With --leave-out: fit a detector without each source or kind, and judge it where that is.",
+)
+@click.option(
+    "--only", multiple=True, help="With --refit or ablation: only these sources, kinds or families."
+)
+@click.option("--fit-worlds", type=click.IntRange(2), default=24, show_default=True, help="Worlds to fit on.")
+@click.option("--fit-seed", type=int, default=900_000, show_default=True, help="The first of them.")
+@click.option(
+    "--fit-accounts",
+    type=click.IntRange(40),
+    default=1000,
+    show_default=True,
+    help="Accounts of each, about.",
+)
+@click.option("--trees", type=click.IntRange(1), help="Of each fit; default: as the shipped detector has.")
+@click.option(
+    "--cache",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Keep matrices of worlds here; a changed setting or changed code makes new ones.",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Processes; figures stay the same.",
+)
+@click.option(
+    "--alpha",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    default=0.002,
+    show_default=True,
+    help="looks: chance that a benign account may ever be accused.",
+)
+@click.option("--wide-specialists", is_flag=True, help="Specialists work on all topics of their sources.")
+@click.option("--hydra-only", is_flag=True, help="Only hydras attack, with 12 to 45 records a member.")
+@click.option(
+    "--plots",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Charts as SVG, into this folder; needs the extra plots.",
 )
 @click.option(
     "--data",
@@ -133,11 +174,23 @@ def command(
     accounts: int,
     records: int,
     sizes: tuple[int, ...],
-    shares: tuple[float, ...],
+    shares: tuple[float, ...] | None,
     dilutions: tuple[float, ...],
     days: float,
     metadata: str,
     leave_out: str,
+    refit: bool,
+    only: tuple[str, ...],
+    fit_worlds: int,
+    fit_seed: int,
+    fit_accounts: int,
+    trees: int | None,
+    cache: Path | None,
+    workers: int,
+    alpha: float,
+    wide_specialists: bool,
+    hydra_only: bool,
+    plots: Path | None,
     data: Path | None,
     simulated_prompts: bool,
     plain_kinds: bool,
@@ -155,11 +208,13 @@ def command(
     """
     from rich.console import Console
 
+    from pipeline.cli import evaluations as runs
     from pipeline.clock import SystemClock
     from pipeline.evaluate.corpora import DEFAULT_DATA
     from pipeline.evaluate.plan import plan
     from pipeline.evaluate.worlds import EvaluationSettings
 
+    runs.check_charts(plots)
     if data is None and not simulated_prompts and (DEFAULT_DATA / "embeddings").is_dir():
         data = DEFAULT_DATA
     base = EvaluationSettings(
@@ -170,133 +225,43 @@ def command(
         dilutions=dilutions,
         data=None if simulated_prompts else data,
         beyond=not plain_kinds,
+        wide_specialists=wide_specialists,
+        thin_hydras=hydra_only,
+        attacks=("hydra", "hydra_covered") if hydra_only else (),
     )
-    clock, console = SystemClock(), Console(width=WIDTH, highlight=False)
+    console = Console(width=WIDTH, highlight=False)
     numbers = range(first_seed, first_seed + seeds)
+    shares = shares or (FDR_SHARES if protocol == "fdr" else DEFAULT_SHARES)
+    if protocol in {"looks", "ablation"} or refit:
+        shares = (max(shares),)
     worlds = plan(
         base,
         seeds=numbers,
         shares=shares,
         metadata={"with": (True,), "without": (False,), "both": (True, False)}[metadata],
-        leave_out=leave_out,
+        leave_out="none" if refit else leave_out,
     )
-    if protocol == "product":
-        found = _product(worlds, detectors, clock, console, fdr=fdr, looks=looks)
+    how = runs.Fitting(fit_worlds, fit_seed, fit_accounts, trees, cache, only)
+    common: dict[str, Any] = {"workers": workers, "fdr": fdr, "plots": plots}
+    if refit:
+        found = runs.transfer(leave_out, worlds[0][1], numbers, how, console, workers=workers, fdr=fdr)
+    elif protocol == "product":
+        found = runs.product(worlds, detectors, console, looks=looks, **common)
+    elif protocol == "fdr":
+        found = runs.discovery(worlds, detectors, console, workers=workers, fdr=fdr)
+    elif protocol == "looks":
+        found = runs.streams([each for _, each in worlds], console, workers=workers, alpha=alpha)
+    elif protocol == "ablation":
+        found = runs.ablation(worlds, how, console, **common)
     elif protocol == "labrai":
-        found = _labrai(base.data, detectors, list(numbers), console, windows=windows, pairs=pairs)
+        found = runs.labrai(
+            base.data, detectors, list(numbers), console, windows=windows, pairs=pairs, workers=workers
+        )
     else:
-        found = _leak([each for _, each in worlds if each.attack_share > 0], detectors, clock, console)
+        attacked = [each for _, each in worlds if each.attack_share > 0]
+        found = runs.leak(attacked, detectors, SystemClock(), console)
     if json_path is not None:
         json_path.write_text(json.dumps(found, indent=1, allow_nan=False) + "\n", encoding="utf-8")
         click.echo(f"all figures are in {json_path}", err=True)
     if found.get("failed"):
         context.exit(1)
-
-
-def _chosen(detectors: Sequence[str], baselines: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Ours and others of the wanted detectors."""
-    from pipeline.detectors import DETECTORS
-    from pipeline.evaluate.baselines import get_baseline
-
-    wanted = list(dict.fromkeys(detectors)) or [*DETECTORS, *baselines]
-    ours = [name for name in wanted if name in DETECTORS]
-    others = [name for name in wanted if name not in DETECTORS]
-    for name in others:
-        get_baseline(name)  # a name that nobody knows is told now, not after an hour
-    return ours, others
-
-
-def _product(
-    worlds: Sequence[tuple[str, EvaluationSettings]],
-    detectors: Sequence[str],
-    clock: Clock,
-    console: Any,
-    *,
-    fdr: float,
-    looks: Sequence[int],
-) -> dict[str, Any]:
-    from pipeline.cli.progress import reporter
-    from pipeline.evaluate.baselines import BASELINES
-    from pipeline.evaluate.product import run_world
-    from pipeline.evaluate.report import print_report, summarise
-
-    ours, others = _chosen(detectors, list(BASELINES))
-    judged = []
-    with reporter("evaluate") as advance:
-
-        def teller(done: int, label: str) -> Callable[[str], None]:
-            return lambda what: advance(done, len(worlds), f"{label}: {what}")
-
-        for i, (label, settings) in enumerate(worlds):
-            judged.append(
-                run_world(
-                    settings,
-                    ours=ours,
-                    baselines=others,
-                    clock=clock,
-                    fdr=fdr,
-                    looks=looks,
-                    label=label,
-                    report=teller(i, f"{label}, seed {settings.seed}"),
-                )
-            )
-        advance(len(worlds), len(worlds), "done")
-    # Detectors without metadata are other detectors: their figures are not mixed.
-    parts = {}
-    for bare, title in ((True, "with metadata"), (False, "without metadata")):
-        mine = [world for world in judged if world.settings.metadata == bare]
-        if mine:
-            parts[title] = summarise(mine)
-            console.rule(title, align="left")
-            print_report(parts[title], console)
-    return {"protocol": "product", "fdr": fdr, **parts}
-
-
-def _labrai(
-    data: Path | None,
-    detectors: Sequence[str],
-    seeds: Sequence[int],
-    console: Any,
-    *,
-    windows: int,
-    pairs: int,
-) -> dict[str, Any]:
-    from pipeline.cli.progress import reporter
-    from pipeline.evaluate import labrai
-    from pipeline.evaluate.report import print_labrai
-
-    names = list(dict.fromkeys(detectors)) or [labrai.OURS, *labrai.BASELINES]
-    with reporter("evaluate") as advance:
-        found = labrai.run(data, names, seeds, pairs=pairs, count=windows, report=advance)
-    print_labrai(found, console)
-    return found
-
-
-def _leak(
-    worlds: Sequence[EvaluationSettings], detectors: Sequence[str], clock: Clock, console: Any
-) -> dict[str, Any]:
-    from pipeline.cli.progress import reporter
-    from pipeline.errors import UsageError
-    from pipeline.evaluate.leak import BOUND, check_leaks
-    from pipeline.evaluate.report import print_leaks
-
-    if not worlds:
-        msg = "the leak check needs attackers; give an --attack-share above 0"
-        raise UsageError(msg)
-    ours, _ = _chosen(detectors, [])
-    with reporter("evaluate") as advance:
-        leaks = check_leaks(
-            worlds,
-            clock,
-            detector=ours[0] if ours else "robust",
-            report=lambda done, what: advance(done, len(worlds), what),
-        )
-        advance(len(worlds), len(worlds), "done")
-    print_leaks(leaks, console)
-    return {
-        "protocol": "leak",
-        "bound": BOUND,
-        "worlds": len(worlds),
-        "failed": any(leak.fails for leak in leaks),
-        "leaks": [leak.to_json() for leak in leaks],
-    }

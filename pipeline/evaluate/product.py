@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.clock import SystemClock
 from pipeline.evaluate.accounts import Accounts
 from pipeline.evaluate.baselines import get_baseline
 from pipeline.evaluate.lakes import LakeScores, ingest_log, judge, shorten_log, write_log
@@ -33,11 +34,39 @@ POOL_ROWS = 6000
 MIN_RECORDS = 50
 
 
+@dataclass(frozen=True, slots=True)
+class WorldTask:
+    """One world for `judge_world`, so that it can be sent to another process."""
+
+    settings: EvaluationSettings
+    label: str
+    ours: tuple[str, ...]
+    baselines: tuple[str, ...]
+    fdr: float
+    looks: tuple[int, ...]
+
+
+def judge_world(task: WorldTask) -> Judged:
+    """`run_world` by the machine's clock; signals are not kept."""
+    judged = run_world(
+        task.settings,
+        ours=task.ours,
+        baselines=task.baselines,
+        clock=SystemClock(),
+        fdr=task.fdr,
+        looks=task.looks,
+        label=task.label,
+    )
+    for outcome in judged.outcomes.values():
+        outcome.signals = {}
+    return judged
+
+
 @dataclass(slots=True)
 class Outcome:
     """One detector on one world: ``score`` float64[accounts]; the rest for detectors of the product only.
 
-    ``looks[n]`` is the score by each account's first n records, NaN for accounts with fewer; ``looks_listed[n]`` who is
+    ``signals`` are those that the run published. ``looks[n]`` is the score by each account's first n records, NaN for accounts with fewer; ``looks_listed[n]`` who is
     in the alert list then.
     """
 
@@ -48,6 +77,7 @@ class Outcome:
     looks: dict[int, NDArray[np.float64]] = field(default_factory=dict)
     looks_listed: dict[int, NDArray[np.bool_]] = field(default_factory=dict)
     seconds: float = 0.0
+    signals: dict[str, NDArray[np.float64]] = field(default_factory=dict, repr=False)
 
 
 @dataclass(slots=True)
@@ -130,7 +160,14 @@ def run_world(
 
 
 def _outcome(found: LakeScores) -> Outcome:
-    return Outcome(found.score, found.listed, found.by_cluster, found.clusters, seconds=found.seconds)
+    return Outcome(
+        found.score,
+        found.listed,
+        found.by_cluster,
+        found.clusters,
+        seconds=found.seconds,
+        signals=found.signals,
+    )
 
 
 def _baselines(

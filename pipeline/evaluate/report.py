@@ -1,4 +1,4 @@
-"""What all detectors did on all worlds, side by side: figures as JSON, and as tables for people."""
+"""What all detectors did on all worlds, side by side, as JSON; `tables` prints it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pipeline.evaluate.curves import curves
 from pipeline.evaluate.figures import (
     Estimate,
     area,
@@ -17,15 +18,12 @@ from pipeline.evaluate.figures import (
     share_over_seeds,
     threshold_per_class,
 )
-from pipeline.evaluate.leak import BOUND
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
-    from rich.console import Console
 
-    from pipeline.evaluate.leak import Leak
     from pipeline.evaluate.product import Judged, Outcome
 
 FPR = 0.01
@@ -80,8 +78,9 @@ def _kind_counts(
         for each, good in zip(world.truth, able, strict=True):
             if each.attack == attack and good:
                 count[each.kind] = count.get(each.kind, 0) + 1
-                if each.specialist:
-                    count["specialists"] = count.get("specialists", 0) + 1
+                for group, there in (("specialists", each.specialist), ("on a campus", each.campus)):
+                    if there:
+                        count[group] = count.get(group, 0) + 1
     return dict(sorted(count.items()))
 
 
@@ -109,8 +108,10 @@ def _detector(worlds: Sequence[Judged], name: str) -> dict[str, Any]:
         "at_fpr": _rates(worlds, at_fpr),
         "at_fpr_in_every_class": {"threshold": per_class, **_rates(worlds, at_class)},
         "detection_by_records": _by_size(worlds, at_fpr),
+        "detection_by_dilution": _by_dilution(worlds, at_fpr),
         "campaigns_at_fpr": _campaigns(worlds, at_fpr),
         "looks": _looks(worlds, outcomes),
+        "curves": curves(worlds, outcomes),
         "seconds": over_seeds([]).to_json() | {"value": float(np.mean([o.seconds for o in outcomes]))},
     }
     if all(o.listed is not None for o in outcomes):
@@ -118,18 +119,24 @@ def _detector(worlds: Sequence[Judged], name: str) -> dict[str, Any]:
         either = [a | o.by_cluster for a, o in zip(listed, outcomes, strict=True) if o.by_cluster is not None]
         out["alert_list"] = {
             **_rates(worlds, listed),
-            "false_discovery": over_seeds([_fdp(a, w) for a, w in zip(listed, worlds, strict=True)]),
-            "worst_false_discovery": max(_fdp(a, w) for a, w in zip(listed, worlds, strict=True)),
+            "false_discovery": over_seeds([fdp(a, w) for a, w in zip(listed, worlds, strict=True)]),
+            "worst_false_discovery": max(fdp(a, w) for a, w in zip(listed, worlds, strict=True)),
             "worlds_that_accuse": share_over_seeds(
                 [(int((a & ~w.attack).any()), 1) for a, w in zip(listed, worlds, strict=True)]
             ),
             "listed": int(sum(a.sum() for a in listed)),
             "campaigns": _campaigns(worlds, either),
+            "detection_by_records": _by_size(worlds, listed),
+            "detection_by_dilution": _by_dilution(worlds, listed),
         }
-        out["alert_list_with_clusters"] = _rates(worlds, either)
+        out["alert_list_with_clusters"] = {
+            **_rates(worlds, either),
+            "false_discovery": over_seeds([fdp(a, w) for a, w in zip(either, worlds, strict=True)]),
+            "members_with_too_few_records": _thin_members(worlds, either),
+        }
         out["clusters"] = _clusters(worlds, outcomes)
-    plain: dict[str, Any] = _plain(out)
-    return plain
+    found: dict[str, Any] = plain(out)
+    return found
 
 
 def _group(worlds: Sequence[Judged], name: str) -> dict[str, Any]:
@@ -191,6 +198,7 @@ def _rates(worlds: Sequence[Judged], found: Sequence[NDArray[np.bool_]]) -> dict
         "false_positives": {
             "all": rate(lambda world: ~world.attack),
             "specialists": rate(lambda world: np.array([each.specialist for each in world.truth], bool)),
+            "on a campus": rate(lambda world: np.array([each.campus for each in world.truth], bool)),
             **{name: rate(of_kind(name)) for name in benign},
         },
         "detection": {
@@ -200,7 +208,8 @@ def _rates(worlds: Sequence[Judged], found: Sequence[NDArray[np.bool_]]) -> dict
     }
 
 
-def _fdp(listed: NDArray[np.bool_], world: Judged) -> float:
+def fdp(listed: NDArray[np.bool_], world: Judged) -> float:
+    """Share of benign accounts in a list; 0 for an empty one."""
     return float((listed & ~world.attack).sum() / max(1, listed.sum()))
 
 
@@ -216,6 +225,44 @@ def _by_size(worlds: Sequence[Judged], found: Sequence[NDArray[np.bool_]]) -> di
     return out
 
 
+def _by_dilution(worlds: Sequence[Judged], found: Sequence[NDArray[np.bool_]]) -> dict[str, Any]:
+    """Detection of diluted accounts by the share of the harvest in them, in all and by how many records they have.
+
+    Wherever they hide: members of a hydra with cover traffic count too, by what their records really hold.
+    """
+    steps = (0.0, 0.075, 0.175, 0.375, 0.75, 1.01)
+    names = ("5 %", "10 %", "25 %", "50 %", "pure")
+    out: dict[str, Any] = {}
+    for name, low, high in zip(names, steps[:-1], steps[1:], strict=True):
+        by_size: dict[str, Estimate] = {}
+        for edge, least, most in (
+            ("all", 50, math.inf),
+            *((str(a), a, b) for a, b in zip(SIZE_EDGES, (*SIZE_EDGES[1:], math.inf), strict=True)),
+        ):
+            counts = []
+            for world, f in zip(worlds, found, strict=True):
+                rows = np.array(
+                    [
+                        e.attack and least <= e.records < most and low <= e.attack_records / e.records < high
+                        for e in world.truth
+                    ],
+                    bool,
+                )
+                counts.append((int(f[rows].sum()), int(rows.sum())))
+            by_size[edge] = share_over_seeds(counts)
+        out[name] = by_size
+    return out
+
+
+def _thin_members(worlds: Sequence[Judged], found: Sequence[NDArray[np.bool_]]) -> Estimate:
+    """Members of campaigns with too few records to be judged alone, that are found all the same."""
+    counts = []
+    for world, f in zip(worlds, found, strict=True):
+        rows = np.array([each.campaign is not None for each in world.truth], bool) & ~world.enough
+        counts.append((int(f[rows].sum()), int(rows.sum())))
+    return share_over_seeds(counts)
+
+
 def _campaigns(worlds: Sequence[Judged], found: Sequence[NDArray[np.bool_]]) -> Estimate:
     """Campaigns of at least five accounts of which a fifth is found."""
     counts = []
@@ -229,17 +276,22 @@ def _campaigns(worlds: Sequence[Judged], found: Sequence[NDArray[np.bool_]]) -> 
     return share_over_seeds(counts)
 
 
-def _clusters(worlds: Sequence[Judged], outcomes: Sequence[Outcome]) -> dict[str, int]:
-    """Clusters in the alert list: of attackers (more than half of the members), of others."""
+def _clusters(worlds: Sequence[Judged], outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    """Clusters in the alert list: of attackers (more than half of the members), of others, and whom those hold."""
     bad = benign = 0
+    held: dict[str, int] = {}
     for world, outcome in zip(worlds, outcomes, strict=True):
-        attackers = {each.account_id for each in world.truth if each.attack}
+        truth = {each.account_id: each for each in world.truth}
         for cluster in outcome.clusters:
-            if 2 * len(attackers & set(cluster)) > len(cluster):
+            members = [truth[name] for name in cluster if name in truth]
+            if 2 * sum(each.attack for each in members) > len(cluster):
                 bad += 1
-            else:
-                benign += 1
-    return {"attacking": bad, "benign": benign}
+                continue
+            benign += 1
+            for each in members:
+                if not each.attack:
+                    held[each.kind] = held.get(each.kind, 0) + 1
+    return {"attacking": bad, "benign": benign, "members_of_benign": dict(sorted(held.items()))}
 
 
 def _looks(worlds: Sequence[Judged], outcomes: Sequence[Outcome]) -> dict[str, Any]:
@@ -265,12 +317,36 @@ def _looks(worlds: Sequence[Judged], outcomes: Sequence[Outcome]) -> dict[str, A
         at_look[str(look)] = share_over_seeds(counts)
     when = np.concatenate([f[w.attack & w.enough] for f, w in zip(first, worlds, strict=True)])
     found_share = float(np.isfinite(when).mean()) if len(when) else math.nan
-    reached = float(np.median(when[np.isfinite(when)])) if np.isfinite(when).any() else math.nan
+    ever = when[np.isfinite(when)]
+    quartiles = np.quantile(ever, (0.25, 0.5, 0.75), method="inverted_cdf") if len(ever) else [math.nan] * 3
     return {
         "detection": at_look,
         "found_at_any": found_share,
-        "median_records_of_those_found": reached,
+        "median_records_of_those_found": float(quartiles[1]),
+        "quartiles_of_records_of_those_found": [float(quartiles[0]), float(quartiles[2])],
+        "records_until_listed": _until_listed(worlds, outcomes),
         "listed_at_any": _listed_at_any(worlds, outcomes),
+    }
+
+
+def _until_listed(worlds: Sequence[Judged], outcomes: Sequence[Outcome]) -> dict[str, float] | None:
+    """Quartiles of the records at which attackers were first in the list, over those that ever were."""
+    if not all(outcome.looks_listed for outcome in outcomes):
+        return None
+    when: list[float] = []
+    for world, outcome in zip(worlds, outcomes, strict=True):
+        looks = sorted(outcome.looks_listed)
+        table = np.stack([outcome.looks_listed[look] for look in looks])
+        ever = table.any(axis=0) & world.attack
+        when += [float(looks[place]) for place in table.argmax(axis=0)[ever]]
+    if not when:
+        return {"found": 0}
+    low, middle, high = np.quantile(when, (0.25, 0.5, 0.75), method="inverted_cdf")
+    return {
+        "found": len(when),
+        "lower_quartile": float(low),
+        "median": float(middle),
+        "upper_quartile": float(high),
     }
 
 
@@ -283,229 +359,18 @@ def _listed_at_any(worlds: Sequence[Judged], outcomes: Sequence[Outcome]) -> dic
     return {
         "detection": rates["detection"]["all"],
         "false_positives": rates["false_positives"]["all"],
-        "false_discovery": over_seeds([_fdp(e, w) for e, w in zip(ever, worlds, strict=True)]),
+        "false_discovery": over_seeds([fdp(e, w) for e, w in zip(ever, worlds, strict=True)]),
     }
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Estimates as JSON objects, NaN and infinity as null."""
     if isinstance(value, Estimate):
         return value.to_json()
     if isinstance(value, dict):
-        return {key: _plain(each) for key, each in value.items()}
+        return {key: plain(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(each) for each in value]
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     return value
-
-
-def percent(estimate: dict[str, Any] | None) -> str:
-    """A share and its interval, in per cent."""
-    if not estimate or estimate.get("value") is None or estimate.get("of") == 0:
-        return "-"
-    value, low, high = (100 * estimate[key] for key in ("value", "low", "high"))
-    if value == 0:
-        return "0"  # how sure that is, n says; the interval is in the JSON
-    digits = 1 if value < 10 else 0
-    return f"{value:.{digits}f} ({low:.{digits}f}-{high:.{digits}f})"
-
-
-def print_report(summary: dict[str, Any], console: Console) -> None:
-    """Tables, all detectors side by side; per cent, with 95 % intervals over worlds in brackets."""
-    detectors = summary["detectors"]
-    worlds = summary["worlds"]
-    console.print(
-        f"{len(worlds)} worlds, seeds {worlds[0]['seed']}-{worlds[-1]['seed']}; "
-        f"{sum(w['records'] for w in worlds):,} records, {sum(w['accounts'] for w in worlds):,} accounts, "
-        f"{sum(w['attackers'] for w in worlds):,} attackers (of them "
-        f"{sum(w['attackers_with_too_few_records'] for w in worlds)} with fewer than 50 records); {worlds[0]['prompts']} prompts; "
-        f"harvested: {'; '.join(' + '.join(w['harvested']) for w in worlds)}"
-    )
-    listing = {f"{name}, its list": d["alert_list"] for name, d in detectors.items() if "alert_list" in d}
-    listing |= {
-        f"{name}, clusters too": d["alert_list_with_clusters"]
-        for name, d in detectors.items()
-        if "alert_list" in d
-    }
-    at_fpr = {name: d["at_fpr"] for name, d in detectors.items()}
-    counts = summary["counts"]
-    _rate_table(console, "Benign accounts accused, %", "false_positives", listing | at_fpr, counts["benign"])
-    _rate_table(
-        console,
-        "Attackers found, % (own list; others at 1 % of the benign accounts accused)",
-        "detection",
-        listing | at_fpr,
-        counts["attacks"],
-    )
-    strict = {name: d["at_fpr_in_every_class"] for name, d in detectors.items()}
-    _rate_table(
-        console,
-        "Attackers found, %, with no benign class accused above 1 %",
-        "detection",
-        strict,
-        counts["attacks"],
-    )
-    _queue_table(console, detectors)
-    _looks_table(console, detectors)
-    if len(summary["groups"]) > 1:
-        _group_table(console, summary["groups"])
-
-
-def _group_table(console: Console, groups: dict[str, Any]) -> None:
-    from rich import box
-    from rich.table import Table
-
-    table = Table(title="By group of worlds, %", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    names = ("AUC", "found at 1 %", "specialists at 1 %", "list: found", "list: accused", "list: specialists")
-    for name in (
-        "group",
-        "worlds",
-        "attackers",
-        "detector",
-        *names,
-        "false discoveries",
-        "worst",
-        "accusing worlds",
-    ):
-        table.add_column(name, justify="left" if name in {"group", "detector"} else "right")
-    for label, detectors in groups.items():
-        for name, d in detectors.items():
-            listed = d.get("alert_list")
-            table.add_row(
-                label,
-                str(d["worlds"]),
-                str(d["attackers"]),
-                name,
-                *(percent(d[key]) for key in ("auc", "detection", "specialists")),
-                *(
-                    percent(listed[key]) if listed else "-"
-                    for key in ("detection", "false_positives", "specialists", "false_discovery")
-                ),
-                f"{100 * listed['worst_false_discovery']:.0f}" if listed else "-",
-                f"{listed['worlds_that_accuse']['count']} of {d['worlds']}" if listed else "-",
-            )
-    console.print(table)
-
-
-def _rate_table(
-    console: Console, title: str, part: str, columns: dict[str, Any], counts: dict[str, int]
-) -> None:
-    from rich import box
-    from rich.table import Table
-
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("kind")
-    table.add_column("n", justify="right")
-    for name in columns:
-        table.add_column(name, justify="right")
-    rows = list(next(iter(columns.values()))[part])
-    for row in rows:
-        total = columns[next(iter(columns))][part][row].get("of") or counts.get(row, 0)
-        table.add_row(row, f"{total:,}", *(percent(each[part][row]) for each in columns.values()))
-    console.print(table)
-
-
-def _queue_table(console: Console, detectors: dict[str, Any]) -> None:
-    from rich import box
-    from rich.table import Table
-
-    table = Table(title="The queue, %", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in (
-        "detector",
-        "AUC",
-        *(f"in top {share:.0%}" for share in TOPS),
-        f"first {FIRST}",
-        "campaigns",
-        "false discoveries",
-        "worst",
-        "s a world",
-    ):
-        table.add_column(name, justify="left" if name == "detector" else "right")
-    for name, d in detectors.items():
-        listed = d.get("alert_list")
-        worst = listed and listed["worst_false_discovery"]
-        table.add_row(
-            name,
-            percent(d["auc"]),
-            *(percent(d["recall_in_top"][str(share)]) for share in TOPS),
-            percent(d[f"precision_of_first_{FIRST}"]),
-            percent(listed["campaigns"] if listed else d["campaigns_at_fpr"]),
-            percent(listed["false_discovery"]) if listed else "-",
-            f"{100 * worst:.0f}" if worst is not None else "-",
-            f"{d['seconds']['value']:.1f}",
-        )
-    console.print(table)
-
-
-def _looks_table(console: Console, detectors: dict[str, Any]) -> None:
-    from rich import box
-    from rich.table import Table
-
-    looks = sorted({look for d in detectors.values() for look in d["looks"]["detection"]}, key=int)
-    sizes = [str(edge) for edge in SIZE_EDGES]
-    table = Table(
-        title="Attackers found at 1 % of the benign accounts accused, %: by how many records they have, by their first records",
-        title_justify="left",
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-    )
-    for name in (
-        "detector",
-        *(f"has {size}+" for size in sizes),
-        *(f"first {look}" for look in looks),
-        *(["median records", "ever listed: found", "accused", "false discoveries"] if looks else []),
-    ):
-        table.add_column(name, justify="left" if name == "detector" else "right")
-    for name, d in detectors.items():
-        half = d["looks"]["median_records_of_those_found"]
-        table.add_row(
-            name,
-            *(percent(d["detection_by_records"][size]) for size in sizes),
-            *(percent(d["looks"]["detection"].get(look)) for look in looks),
-            *([f"{half:.0f}" if half is not None else "-"] if looks else []),
-            *(_ever(d["looks"]["listed_at_any"]) if looks else []),
-        )
-    console.print(table)
-
-
-def _ever(listed: dict[str, Any] | None) -> list[str]:
-    names = ("detection", "false_positives", "false_discovery")
-    return [percent(listed[name]) if listed else "-" for name in names]
-
-
-def print_labrai(found: dict[str, Any], console: Console) -> None:
-    """One table per window size: false-positive rate, then detection at each mix."""
-    from rich import box
-    from rich.table import Table
-
-    for size, detectors in found["table"].items():
-        table = Table(
-            title=f"LabRAI's protocol, windows of {size} records, {found['pairs']} pairs, {len(found['seeds'])} seeds: windows alarmed, %",
-            title_justify="left",
-            box=box.SIMPLE_HEAD,
-            pad_edge=False,
-        )
-        groups = list(next(iter(detectors.values())))
-        for name in ("detector", *groups):
-            table.add_column(name, justify="left" if name == "detector" else "right")
-        for name, each in detectors.items():
-            table.add_row(name, *(percent(each[group]) for group in groups))
-        console.print(table)
-
-
-def print_leaks(leaks: Sequence[Leak], console: Console, most: int = 15) -> None:
-    """The worst numbers, and the verdict."""
-    from rich import box
-    from rich.table import Table
-
-    table = Table(
-        title="What separates most by itself", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False
-    )
-    for name in ("number", "kind", "area", "attackers have"):
-        table.add_column(name, justify="right" if name == "area" else "left")
-    for leak in leaks[:most]:
-        table.add_row(leak.what, leak.kind, f"{leak.area:.3f}", "more" if leak.higher else "less")
-    console.print(table)
-    failing = [leak.what for leak in leaks if leak.fails]
-    fields = sum(leak.kind == "field" for leak in leaks)
-    verdict = f"LEAK: {', '.join(failing)}" if failing else "no leak"
-    console.print(f"{verdict}; {fields} numbers of fields and {len(leaks) - fields} signals, bound {BOUND}")

@@ -19,7 +19,8 @@ from pipeline.evaluate import labrai
 from pipeline.evaluate.lakes import ingest_log, judge, shorten_log, write_log
 from pipeline.evaluate.leak import BOUND, field_numbers, separation
 from pipeline.evaluate.product import Judged, Outcome, run_world
-from pipeline.evaluate.report import percent, print_report, summarise
+from pipeline.evaluate.report import summarise
+from pipeline.evaluate.tables import percent, print_report
 from pipeline.evaluate.worlds import EvaluationSettings, Truth, build_evaluation_world
 from pipeline.records.schema import body_fields
 from pipeline.scoring import judge_lake
