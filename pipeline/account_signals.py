@@ -24,7 +24,7 @@ from pipeline.signals.every import DETAILS, EVERY, LAKE, SEQUENCE
 from pipeline.signals.lake import SAMPLE, LakeAccounts, sample_of
 from pipeline.signals.sequence import COLUMNS
 from pipeline.signals.sequence.base import spaced
-from pipeline.signals.sequence.reading import account_tables, one
+from pipeline.signals.sequence.reading import account_reads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -256,8 +256,7 @@ def _read_block(block: pa.Table, parameters: Parameters, backend: Backend) -> _R
     names: list[str] = []
     values: list[list[float]] = []
     samples: list[pa.Table] = []
-    for account, rows in account_tables(block):
-        sequence = one(rows, parameters, backend)
+    for account, rows, sequence in account_reads(block, parameters, backend):
         names.append(account)
         values.append([signal.value(sequence) for signal in SEQUENCE.values()])
         samples.append(rows.take(pa.array(spaced(np.arange(rows.num_rows), SAMPLE))).select(_SAMPLED))

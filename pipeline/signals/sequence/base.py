@@ -44,9 +44,12 @@ COMPARED = 500
 def centred(kernel: Numbers) -> Numbers:
     """U-centred: rows and columns without the diagonal sum to zero, the diagonal is zero; float64[n, n], n > 2."""
     n = len(kernel)
-    free = kernel - np.diag(np.diag(kernel))
-    row = free.sum(axis=1)
-    out: Numbers = free - row[:, None] / (n - 2) - row[None, :] / (n - 2) + row.sum() / ((n - 1) * (n - 2))
+    out = kernel.copy()
+    np.fill_diagonal(out, 0.0)
+    row = out.sum(axis=1)
+    out -= row[:, None] / (n - 2)
+    out -= row[None, :] / (n - 2)
+    out += row.sum() / ((n - 1) * (n - 2))
     np.fill_diagonal(out, 0.0)
     return out
 
@@ -60,6 +63,83 @@ def spaced(rows: Integers, limit: int) -> Integers:
     array([0, 2, 5, 7])
     """
     return rows if len(rows) <= limit else rows[np.arange(limit) * len(rows) // limit]
+
+
+@dataclass(frozen=True, slots=True)
+class Margins:
+    """Sums of the rows and of the columns of a kernel without its diagonal, float64[n]: enough to centre its products.
+
+    ``centred(A)`` need not be written down to be multiplied: it takes the row sums of A from rows and columns. Kernels
+    here are symmetric but for the last digit of a cosine, which shows in the ninth digit of a small dependence.
+    """
+
+    row: Numbers
+    column: Numbers
+
+    @classmethod
+    def of(cls, kernel: Numbers) -> Margins:
+        """Of a kernel whose diagonal is zero."""
+        return cls(kernel.sum(axis=1), kernel.sum(axis=0))
+
+    @classmethod
+    def of_features(cls, features: Numbers, square: Numbers) -> Margins:
+        """Of ``features @ features.T``; ``square`` is its diagonal."""
+        row = features @ features.sum(axis=0) - square
+        return cls(row, row)
+
+    def product(self, other: Margins, total: float) -> float:
+        """Sum of ``centred(A) * centred(B)``, B symmetric: from ``total``, that of ``A * B`` without the diagonal.
+
+        U-centring is a projection (Szekely & Rizzo, Annals of Statistics 42, 2014): only B has to be centred.
+        """
+        n = len(self.row)
+        once = (self.row @ other.row + self.column @ other.row) / (n - 2)
+        return float(total - once + self.row.sum() * other.row.sum() / ((n - 1) * (n - 2)))
+
+    def squared(self, total: float) -> float:
+        """Sum of the squares of ``centred(A)``, from ``total``, that of A."""
+        n, row, whole = len(self.row), self.row, float(self.row.sum())
+        level = whole / ((n - 1) * (n - 2))
+        squares = float(row @ row)
+        pairs = 2 * (n - 2) * squares + 2 * whole**2
+        return float(
+            total
+            + pairs / (n - 2) ** 2
+            + n * (n - 1) * level**2
+            - 2 / (n - 2) * (squares + float(self.column @ row))
+            + 2 * level * whole
+            - 4 * level * (n - 1) * whole / (n - 2)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Kinds:
+    """The different values of n codes, ascending: ``names`` int64[k], ``first`` row, ``counts``; ``inverse`` int64[n]."""
+
+    names: Integers
+    first: Integers
+    inverse: Integers
+    counts: Integers
+
+    @classmethod
+    def of(cls, codes: Integers) -> Kinds:
+        """Of any codes, `UNKNOWN` a value like others."""
+        low, n = int(codes.min(initial=0)), len(codes)
+        width = int(codes.max(initial=0)) - low + 1
+        if width > 8 * n + 256:
+            found = np.unique(codes, return_index=True, return_inverse=True, return_counts=True)
+            return cls(*(np.asarray(part, np.int64) for part in found))
+        # Codes that lie close together are counted instead of sorted.
+        place = codes - low
+        counts = np.bincount(place, minlength=width)
+        names = np.flatnonzero(counts)
+        number = np.empty(width, np.int64)
+        number[names] = np.arange(len(names))
+        inverse = number[place]
+        first = np.empty(len(names), np.int64)
+        # Of several rows the last one written stays: from the end, that is the first.
+        first[inverse[::-1]] = np.arange(n - 1, -1, -1)
+        return cls(names + low, first, inverse, counts[names].astype(np.int64))
 
 
 @dataclass(frozen=True)
@@ -101,6 +181,13 @@ class AccountSequence:
         found = self.numbers.get(name)
         return np.full(len(self), UNKNOWN, np.int64) if found is None else found
 
+    def kinds(self, name: str) -> Kinds:
+        """The values of a field; found once."""
+        kept: dict[str, Kinds] = vars(self).setdefault("_kinds", {})
+        if name not in kept:
+            kept[name] = Kinds.of(self.prompt if name == "prompt" else self.code(name))
+        return kept[name]
+
     @cached_property
     def prompt(self) -> Integers:
         """Codes of prompts; where the log has no prompt hash, equal embeddings are equal prompts."""
@@ -134,12 +221,35 @@ class AccountSequence:
         return centred(self.cosine[np.ix_(rows, rows)].astype(np.float64))
 
     @cached_property
+    def content_margins(self) -> Margins:
+        """Sums of `centred_content`."""
+        return Margins.of(self.centred_content)
+
+    @cached_property
+    def squared_content(self) -> float:
+        """Sum of the squares of `centred_content`."""
+        return float(np.vdot(self.centred_content, self.centred_content))
+
+    @cached_property
+    def cosine_sum(self) -> float:
+        """Of all pairs, in float64."""
+        return float(self.cosine.sum(dtype=np.float64))
+
+    def mean_where(self, pairs: NDArray[np.bool_]) -> float:
+        """Mean cosine of marked pairs bool[n, n], of which there are some; summed in float64."""
+        count = int(np.count_nonzero(pairs))
+        if 2 * count > pairs.size:
+            # The fewer ones are added up.
+            return (self.cosine_sum - float(self.cosine[~pairs].sum(dtype=np.float64))) / count
+        return float(self.cosine[pairs].sum(dtype=np.float64)) / count
+
+    @cached_property
     def mean_cosine(self) -> float:
         """Mean cosine of two different records; NaN below two."""
         n = len(self)
         if n < 2:
             return NAN
-        total = float(self.cosine.sum(dtype=np.float64)) - float(self.cosine.diagonal().sum(dtype=np.float64))
+        total = self.cosine_sum - float(self.cosine.diagonal().sum(dtype=np.float64))
         return total / (n * (n - 1))
 
     @cached_property
@@ -155,25 +265,48 @@ class AccountSequence:
         return out
 
     @cached_property
+    def later(self) -> NDArray[np.bool_]:
+        """bool[n, n]: pairs more than `LATER_US` apart."""
+        return self._apart(LATER_US)
+
+    def _apart(self, limit: int) -> NDArray[np.bool_]:
+        """bool[n, n]: pairs with ``lag > limit``, from places in the sorted times: small integers, not times."""
+        assert len(self) < 2**15, "at most `NEWEST` records of an account are read"
+        place = np.arange(len(self)).astype(np.int16)[None, :]
+        first = np.searchsorted(self.time, self.time - limit, side="left").astype(np.int16)
+        after = np.searchsorted(self.time, self.time + limit, side="right").astype(np.int16)
+        out: NDArray[np.bool_] = (place < first[:, None]) | (place >= after[:, None])
+        return out
+
+    @cached_property
+    def sitting(self) -> NDArray[np.bool_]:
+        """bool[n, n]: pairs at most `SESSION_GAP_US` apart, a record and itself among them."""
+        return ~self._apart(SESSION_GAP_US)
+
+    @cached_property
+    def shown(self) -> NDArray[np.float32]:
+        """float32[n, n]: `cosine` of records with different prompts, -2 elsewhere."""
+        return np.where(self.other_prompt, self.cosine, np.float32(-2))
+
+    @cached_property
     def nearest(self) -> tuple[Integers, Numbers]:
         """Row of the nearest record with another prompt (ties: the earliest) and its cosine; NaN where there is none."""
         if len(self) == 0:
             return np.empty(0, np.int64), np.empty(0)
-        shown = np.where(self.other_prompt, self.cosine, np.float32(-2))
-        row = shown.argmax(axis=1)
-        best = shown[np.arange(len(self)), row].astype(np.float64)
+        row = self.shown.argmax(axis=1)
+        best = self.shown[np.arange(len(self)), row].astype(np.float64)
         return row.astype(np.int64), np.where(best >= -1.5, best, NAN)
 
     @cached_property
     def multiplicity(self) -> Integers:
         """How often each different prompt was sent, descending."""
-        return np.sort(np.unique(self.prompt, return_counts=True)[1])[::-1]
+        return np.sort(self.kinds("prompt").counts)[::-1]
 
     @cached_property
     def first_time(self) -> NDArray[np.bool_]:
         """bool[n]: the account had not sent this prompt before."""
         out = np.zeros(len(self), bool)
-        out[np.unique(self.prompt, return_index=True)[1]] = True
+        out[self.kinds("prompt").first] = True
         return out
 
     @cached_property
@@ -247,6 +380,17 @@ def expected_distinct(counts: Integers, size: int) -> float:
         total += how_many * (1.0 - missing)
     # Logarithms of factorials leave noise in the twelfth digit, which must not tell equal accounts apart.
     return round(total, 9)
+
+
+def pairs_among(pairs: NDArray[np.bool_], rows: Integers) -> int:
+    """Marked pairs bool[n, n] of which both records are among the ascending rows.
+
+    Examples
+    --------
+    >>> pairs_among(np.ones((3, 3), bool), np.array([0, 2]))
+    4
+    """
+    return int(np.count_nonzero(pairs if len(rows) == len(pairs) else pairs[rows][:, rows]))
 
 
 def same_pairs(codes: Integers) -> float:

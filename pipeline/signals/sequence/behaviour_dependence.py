@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def compute(records: AccountSequence) -> float:
     """See the formula below."""
     parts = [
-        indicators(records.code(name))
+        indicators(records.kinds(name))
         for name in ("sampling", "system_prompt", "model", "agent", "reasoning")
     ]
     # Each property has the same total weight, whatever its number of values.

@@ -28,7 +28,8 @@ def compute(records: AccountSequence) -> float:
     if chunks < 3:
         return NAN
     expected = expected_distinct(np.unique(records.topic, return_counts=True)[1], CHUNK)
-    met = [len(np.unique(records.topic[i * CHUNK : (i + 1) * CHUNK])) for i in range(chunks)]
+    topic = np.sort(records.topic[: chunks * CHUNK].reshape(chunks, CHUNK), axis=1)
+    met = 1 + np.count_nonzero(np.diff(topic, axis=1), axis=1)
     return float(np.log(np.mean(met) / expected))
 
 

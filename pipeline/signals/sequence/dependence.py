@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.signals.sequence.base import COMPARED, NAN, UNKNOWN, centred, spaced
+from pipeline.signals.sequence.base import COMPARED, NAN, UNKNOWN, Kinds, Margins, centred, spaced
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,18 +26,18 @@ KINDS = 24
 """Values of a field that get a feature of their own, the most frequent; the rest is one more."""
 
 
-def indicators(codes: Integers) -> Numbers:
+def indicators(codes: Integers | Kinds) -> Numbers:
     """One column per frequent value, float64[n, k], each scaled so that rare values weigh as much as common ones."""
-    names, inverse, counts = np.unique(codes, return_inverse=True, return_counts=True)
-    if len(names) > KINDS:
+    kinds = codes if isinstance(codes, Kinds) else Kinds.of(codes)
+    inverse = kinds.inverse
+    if len(kinds.names) > KINDS:
         # Ties by first appearance, never by the code.
-        first = np.unique(codes, return_index=True)[1]
-        kept = np.lexsort((first, -counts))[:KINDS]
-        place = np.full(len(names), KINDS)
+        kept = np.lexsort((kinds.first, -kinds.counts))[:KINDS]
+        place = np.full(len(kinds.names), KINDS)
         place[kept] = np.arange(KINDS)
         inverse = place[inverse]
-    out = np.zeros((len(codes), int(inverse.max(initial=0)) + 1))
-    out[np.arange(len(codes)), inverse] = 1.0
+    out = np.zeros((len(inverse), int(inverse.max(initial=0)) + 1))
+    out[np.arange(len(inverse)), inverse] = 1.0
     out /= np.sqrt(np.maximum(out.sum(axis=0), 1.0))
     return out
 
@@ -74,28 +74,42 @@ def dependence(records: AccountSequence, features: Numbers, known: NDArray[np.bo
         NaN with fewer than `MINIMUM` known records, or where all have the same property or the same content.
     """
     rows = spaced(np.flatnonzero(known), COMPARED)
-    if len(rows) < MINIMUM:
+    n = len(rows)
+    if n < MINIMUM:
         return NAN
     mine = features[rows]
     if not np.ptp(mine, axis=0).any():
         return NAN
+    # U-centring takes away whatever is added to a row or a column: features may be moved to their mean.
+    mine = mine - mine.mean(axis=0)
+    square = np.einsum("ij,ij->i", mine, mine)
+    other = Margins.of_features(mine, square)
     if known.all():
-        content = records.centred_content
-    else:
+        content, margins, size = records.centred_content, records.content_margins, records.squared_content
+    elif len(records) > COMPARED:
         content = centred(records.cosine[np.ix_(rows, rows)].astype(np.float64))
-    other = centred(mine @ mine.T)
-    size = float((content * content).sum() * (other * other).sum())
-    if size <= 1e-12:
+        margins, size = Margins.of(content), float(np.vdot(content, content))
+    else:
+        # Those of all records, centred once more without those that are not known.
+        content = records.centred_content[rows][:, rows]
+        margins = Margins.of(content)
+        size = margins.squared(float(np.vdot(content, content)))
+    both = margins.product(other, float(np.vdot(mine, content @ mine)))
+    inner = mine.T @ mine
+    whole = float(np.vdot(inner, inner))
+    spread = other.product(other, whole - float(square @ square))
+    size *= spread
+    # A single odd record leaves nothing but rounding.
+    if size <= 1e-12 or spread <= 1e-12 * whole:
         return NAN
-    n = len(rows)
-    r = min(float((content * other).sum() / np.sqrt(size)), 1 - 1e-9)
+    r = min(both / np.sqrt(size), 1 - 1e-9)
     return float(np.sqrt(n * (n - 3) / 2 - 1) * r / np.sqrt(1 - r * r))
 
 
 def on_codes(records: AccountSequence, field: str) -> float:
     """T of content and a field with values that are equal or not."""
     codes = records.code(field)
-    return dependence(records, indicators(codes), codes != UNKNOWN)
+    return dependence(records, indicators(records.kinds(field)), codes != UNKNOWN)
 
 
 def on_number(records: AccountSequence, field: str) -> float:

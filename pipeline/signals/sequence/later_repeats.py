@@ -12,7 +12,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pipeline.signals.sequence.base import LATER_US, NAN, SequenceSignal
+import numpy as np
+
+from pipeline.signals.sequence.base import NAN, SequenceSignal
 
 if TYPE_CHECKING:
     from pipeline.signals.sequence.base import AccountSequence
@@ -20,11 +22,11 @@ if TYPE_CHECKING:
 
 def compute(records: AccountSequence) -> float:
     """See the formula below."""
-    later = records.lag > LATER_US
-    count = int(later.sum())
+    later = records.later
+    count = int(np.count_nonzero(later))
     if count < 100:
         return NAN
-    return float((later & ~records.other_prompt).sum()) / count
+    return float(np.count_nonzero(later & ~records.other_prompt)) / count
 
 
 SIGNAL = SequenceSignal(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.signals.sequence.base import NAN, SequenceSignal
+from pipeline.signals.sequence.base import NAN, SequenceSignal, pairs_among
 
 if TYPE_CHECKING:
     from pipeline.signals.sequence.base import AccountSequence
@@ -27,9 +27,9 @@ def compute(records: AccountSequence) -> float:
     rows = np.flatnonzero(records.first_time)
     if len(rows) < 20:
         return NAN
-    near = records.cosine[np.ix_(rows, rows)] >= NEAR
+    near = pairs_among(records.cosine >= NEAR, rows)
     n = len(rows)
-    return float(near.sum() - n) / (n * (n - 1))
+    return float(near - n) / (n * (n - 1))
 
 
 SIGNAL = SequenceSignal(

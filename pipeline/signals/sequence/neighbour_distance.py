@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 
 def compute(records: AccountSequence) -> float:
     """See the formula below."""
-    cosine = np.where(records.other_prompt, records.cosine, np.float32(np.nan))
-    others = records.other_prompt.sum(axis=1)
+    others = np.count_nonzero(records.other_prompt, axis=1)
     usable = others >= 10
     if usable.sum() < 10:
         return NAN
     # One in fifty: the nearest of fifty drawn at random, so that large accounts are not closer by size alone.
     place = np.ceil(others[usable] / 50).astype(np.int64) - 1
-    ordered = np.sort(-cosine[usable], axis=1)
-    return float(np.median(1.0 + ordered[np.arange(len(place)), place].astype(np.float64)))
+    place = len(records) - 1 - place
+    ordered = np.partition(records.shown[usable], np.unique(place), axis=1)
+    return float(np.median(1.0 - ordered[np.arange(len(place)), place].astype(np.float64)))
 
 
 SIGNAL = SequenceSignal(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -63,17 +64,19 @@ def sequences(
     UsageError
         A column is missing.
     """
-    for account, rows in account_tables(records, newest):
-        yield account, one(rows, parameters, backend)
+    for account, _, sequence in account_reads(records, parameters, backend, newest):
+        yield account, sequence
 
 
-def account_tables(records: pa.Table, newest: int = NEWEST) -> Iterator[tuple[str, pa.Table]]:
-    """The newest records of each account, sorted by (event time, request id), in order of the account id's bytes.
+def account_reads(
+    records: pa.Table, parameters: Parameters, backend: Backend, newest: int = NEWEST
+) -> Iterator[tuple[str, pa.Table, AccountSequence]]:
+    """As `sequences`, each with the rows it was read from.
 
     Parameters
     ----------
-    records, newest
-        As for `sequences`; the tables have `COLUMNS`.
+    records, parameters, backend, newest
+        As for `sequences`; the rows have `COLUMNS`.
 
     Raises
     ------
@@ -90,9 +93,24 @@ def account_tables(records: pa.Table, newest: int = NEWEST) -> Iterator[tuple[st
     )
     table = _settled(table.take(order))
     edges = _edges(table["account_id"])
-    for low, high in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
-        start = max(low, high - newest)
-        yield table["account_id"][low].as_py(), table.slice(start, high - start)
+    if len(edges) > 1 and np.diff(edges).max() > newest:
+        place = np.arange(table.num_rows)
+        table = table.take(pa.array(place[np.repeat(edges[1:], np.diff(edges)) - place <= newest]))
+        edges = _edges(table["account_id"])
+    # Everything that is done row by row is done for all accounts at once: equal codes are equal values in each of them.
+    whole = one(table, parameters, backend)
+    for low, high in pairwise(edges.tolist()):
+        yield table["account_id"][low].as_py(), table.slice(low, high - low), _part(whole, slice(low, high))
+
+
+def _part(whole: AccountSequence, rows: slice) -> AccountSequence:
+    return AccountSequence(
+        whole.vectors[rows],
+        whole.time[rows],
+        whole.topic[rows],
+        {name: values[rows] for name, values in whole.codes.items()},
+        {name: values[rows] for name, values in whole.numbers.items()},
+    )
 
 
 def one(rows: pa.Table, parameters: Parameters, backend: Backend) -> AccountSequence:
@@ -101,8 +119,9 @@ def one(rows: pa.Table, parameters: Parameters, backend: Backend) -> AccountSequ
     n, dimension = rows.num_rows, parameters.space.dimension
     vectors = _vectors(rows["embedding"], n, dimension)
     topic, norm2 = np.empty(n, np.int64), np.empty(n, np.int64)
-    if n:
-        backend.topics(vectors, parameters, topic, norm2)
+    for low in range(0, n, backend.block_records):
+        part = slice(low, low + backend.block_records)
+        backend.topics(vectors[part], parameters, topic[part], norm2[part])
     codes = {name: _codes(rows[column]) for name, column in FIELDS.items()}
     sampling = np.zeros(n, np.int64)
     for column in SAMPLING:

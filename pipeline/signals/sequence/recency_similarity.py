@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.signals.sequence.base import LATER_US, NAN, SESSION_GAP_US, SequenceSignal
+from pipeline.signals.sequence.base import NAN, SequenceSignal
 
 if TYPE_CHECKING:
     from pipeline.signals.sequence.base import AccountSequence
@@ -22,12 +22,11 @@ if TYPE_CHECKING:
 
 def compute(records: AccountSequence) -> float:
     """See the formula below."""
-    near = (records.lag <= SESSION_GAP_US) & records.other_prompt
-    later = (records.lag > LATER_US) & records.other_prompt
-    if near.sum() < 20 or later.sum() < 20:
+    near = records.sitting & records.other_prompt
+    later = records.later & records.other_prompt
+    if np.count_nonzero(near) < 20 or np.count_nonzero(later) < 20:
         return NAN
-    now = float(records.cosine[near].mean(dtype=np.float64))
-    then = float(records.cosine[later].mean(dtype=np.float64))
+    now, then = records.mean_where(near), records.mean_where(later)
     return (now - then) / (1.0 - then) if then < 1 - 1e-6 else NAN
 
 

@@ -25,9 +25,11 @@ NEAR = np.float32(0.7)
 def compute(records: AccountSequence) -> float:
     """See the formula below."""
     n = len(records)
-    earlier = np.tril(records.cosine >= NEAR, -1)
+    near = records.cosine >= NEAR
     # A record is new ground if no earlier one is near it; counted in the order of time, and up to a quarter of it.
-    fresh = np.flatnonzero(~earlier.any(axis=1))
+    place = np.arange(n)
+    first = near.argmax(axis=1)
+    fresh = np.flatnonzero(~((first < place) & near[place, first]))
     part = n // 4
     return float(np.log(len(fresh) / (fresh < part).sum()) / np.log(n / part))
 

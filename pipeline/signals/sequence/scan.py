@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.signals.sequence.base import UNKNOWN
+from pipeline.signals.sequence.base import UNKNOWN, Kinds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
-    from pipeline.signals.sequence.base import AccountSequence, Integers, Numbers
+    from pipeline.signals.sequence.base import AccountSequence, Numbers
 
 PROPERTIES = ("template", "system_prompt", "sampling", "model", "agent", "network", "reasoning")
 MINIMUM = 10
@@ -62,48 +62,48 @@ def scan(records: AccountSequence) -> Scan:
     records
         The account.
     """
+    kept = vars(records)
+    if "scan" not in kept:
+        kept["scan"] = _scan(records)
+    found: Scan = kept["scan"]
+    return found
+
+
+def _scan(records: AccountSequence) -> Scan:
     n = len(records)
     marked = marks(records)
     best = Scan(0.0, "", np.zeros(n, bool), 0.0, float(marked.mean()) if n else 0.0)
-    highest = 0.0
-    for name, codes in _properties(records):
-        size, hits, first = _counts(codes, marked)
-        usable = (size >= MINIMUM) & (n - size >= MINIMUM)
-        if not usable.any():
+    highest, total = 0.0, int(np.count_nonzero(marked))
+    for name, kinds in _properties(records):
+        large = np.flatnonzero(
+            (kinds.counts >= MINIMUM) & (n - kinds.counts >= MINIMUM) & (kinds.names != UNKNOWN)
+        )
+        if not len(large):
             continue
-        ratio = np.where(usable, _ratio(size, hits, n, int(marked.sum())), 0.0)
-        order = np.lexsort((first, -ratio))
-        group = int(order[0])
+        size, first = kinds.counts[large].astype(np.float64), kinds.first[large]
+        hits = np.bincount(kinds.inverse, marked, len(kinds.names))[large].astype(np.float64)
+        ratio = _ratio(size, hits, n, total)
+        group = int(np.lexsort((first, -ratio))[0])
         if ratio[group] > highest + 1e-9:
             highest = float(ratio[group])
-            rows = codes == codes[first[group]]
             best = Scan(
                 float(np.sqrt(2.0 * highest)),
                 name,
-                rows,
+                kinds.inverse == large[group],
                 float(hits[group] / size[group]),
-                float((marked.sum() - hits[group]) / (n - size[group])),
+                float((total - hits[group]) / (n - size[group])),
             )
     return best
 
 
-def _properties(records: AccountSequence) -> Iterator[tuple[str, Integers]]:
+def _properties(records: AccountSequence) -> Iterator[tuple[str, Kinds]]:
     for name in PROPERTIES:
-        yield name, records.code(name)
-    yield "topic", records.topic
+        yield name, records.kinds(name)
+    yield "topic", Kinds.of(records.topic)
     template = records.code("template")
     size = int(template.max(initial=0)) + 2
     both = records.topic * size + template
-    yield "topic and template", np.where(template == UNKNOWN, UNKNOWN, both)
-
-
-def _counts(codes: Integers, marked: NDArray[np.bool_]) -> tuple[Numbers, Numbers, Integers]:
-    """Records, marks and first row of each known value."""
-    known = np.flatnonzero(codes != UNKNOWN)
-    _, first, inverse = np.unique(codes[known], return_index=True, return_inverse=True)
-    size = np.bincount(inverse, minlength=len(first)).astype(np.float64)
-    hits = np.bincount(inverse, weights=marked[known], minlength=len(first)).astype(np.float64)
-    return size, hits, known[first].astype(np.int64)
+    yield "topic and template", Kinds.of(np.where(template == UNKNOWN, UNKNOWN, both))
 
 
 def _ratio(size: Numbers, hits: Numbers, n: int, total: int) -> Numbers:

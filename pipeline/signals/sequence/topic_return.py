@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.signals.sequence.base import LATER_US, NAN, SequenceSignal
+from pipeline.signals.sequence.base import NAN, SequenceSignal, pairs_among
 
 if TYPE_CHECKING:
     from pipeline.signals.sequence.base import AccountSequence
@@ -26,13 +26,12 @@ NEAR = np.float32(0.7)
 def compute(records: AccountSequence) -> float:
     """See the formula below."""
     rows = np.flatnonzero(records.first_time)
-    later = records.lag[np.ix_(rows, rows)] > LATER_US
-    near = records.cosine[np.ix_(rows, rows)] >= NEAR
-    count = int(later.sum())
+    count = pairs_among(records.later, rows)
     if count < 200:
         return NAN
+    near = pairs_among((records.cosine >= NEAR) & records.later, rows)
     # Of fifty prompts of other sittings, how many say something close: the rate, on a log scale, for ranks and plots.
-    return float(np.log((50.0 * (near & later).sum() + 1.0) / (count + 1.0) + 1e-3))
+    return float(np.log((50.0 * near + 1.0) / (count + 1.0) + 1e-3))
 
 
 SIGNAL = SequenceSignal(

@@ -22,12 +22,15 @@ if TYPE_CHECKING:
 def compute(records: AccountSequence) -> float:
     """See the formula below."""
     n = len(records)
-    shown = records.other_prompt
-    step = np.abs(np.arange(n)[:, None] - np.arange(n)[None, :])
-    near = (step > n // 20) & (step <= max(n // 10, n // 20 + 1)) & shown
-    if near.sum() < 20 or records.mean_cosine > 1 - 1e-6:
+    least, most = n // 20 + 1, max(n // 10, n // 20 + 1)
+    # The pairs so many steps apart are diagonals, each pair in both of its orders.
+    steps = [*range(least, most + 1), *range(-most, -least + 1)]
+    shown = np.concatenate([records.other_prompt.diagonal(step) for step in steps])
+    if np.count_nonzero(shown) < 20 or records.mean_cosine > 1 - 1e-6:
         return NAN
-    value = float(records.cosine[near].mean(dtype=np.float64))
+    value = float(
+        np.concatenate([records.cosine.diagonal(step) for step in steps])[shown].mean(dtype=np.float64)
+    )
     return (value - records.mean_cosine) / (1.0 - records.mean_cosine)
 
 
