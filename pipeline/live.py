@@ -27,9 +27,12 @@ from pipeline.records.schema import KIND_RECORD
 from pipeline.score_tables import judged
 from pipeline.signals import Context, signal_table
 from pipeline.times import moment
+from pipeline.verdict_effect import account_evidence
+from pipeline.verdicts import ALLOWED, read_verdicts, stand
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
     from typing import Any
 
     import pyarrow as pa
@@ -38,7 +41,8 @@ if TYPE_CHECKING:
     from pipeline.detectors.base import Detector
     from pipeline.detectors.reference import Reference
     from pipeline.engine import Engine
-    from pipeline.lake import Lake
+    from pipeline.lake import Lake, Snapshot
+    from pipeline.verdicts import Verdict
 
 DEFAULT_ALPHA = 0.002
 
@@ -96,11 +100,15 @@ class ProfileSource(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Snapshotted:
-    """``profiles`` by account and window; ``vector`` chain key to offset: exactly the records below are in them."""
+    """``profiles`` by account and window; ``vector`` chain key to offset: exactly the records below are in them.
+
+    ``verdicts``: all that were ever added to the lake.
+    """
 
     profiles: Profiles
     vector: Mapping[str, int]
     manifest: int
+    verdicts: tuple[Verdict, ...] = ()
 
 
 class LiveScorer:
@@ -143,6 +151,8 @@ class LiveScorer:
         self._engine = engine
         self._keep = keep
         self._lock = threading.Lock()
+        self.allowed = 0
+        """Looks at allowed accounts that would have been alerts."""
         self._counts = dict(counts or {})
         # Of accounts that sent something here: records since the start or the last look, and the last look.
         self._seen: dict[str, int] = {}
@@ -214,6 +224,8 @@ class LiveScorer:
             [windows.window_start[windows.account_id == name].max() for name in whole.account_id], np.int64
         )
         window = self._engine.window_seconds * 1_000_000
+        as_of = moment(int(last.max()) + window)
+        standing = stand(found.verdicts, as_of)
         subjects = judged(
             self._detector,
             signal_table(whole, Context(reference.population)),
@@ -228,12 +240,18 @@ class LiveScorer:
                 detector=self._detector.fingerprint,
                 reference=reference.fingerprint,
                 look=wanted,
+                verdicts=standing.digest,
             ),
-            as_of=moment(int(last.max()) + window),
+            as_of=as_of,
             fdr=self.schedule.alpha,
         )
         level = self.schedule.spend(look)
-        rows = np.flatnonzero(np.nan_to_num(subjects.judgement.p_value, nan=1.0) <= level).tolist()
+        listed = np.nan_to_num(subjects.judgement.p_value, nan=1.0) <= level
+        # `score` shows these as allowed; here they are counted.
+        allowed = listed & standing.rows(whole.account_id, ALLOWED)
+        with self._lock:
+            self.allowed += int(allowed.sum())
+        rows = np.flatnonzero(listed & ~allowed).tolist()
         if rows and self._keep is not None:
             self._keep(reference)
         return [
@@ -243,7 +261,10 @@ class LiveScorer:
                 row,
                 subject_kind="account",
                 members=[str(whole.account_id[row])],
-                extra={"look": {"records": wanted, "level": level, "alpha": self.schedule.alpha}},
+                extra={
+                    "look": {"records": wanted, "level": level, "alpha": self.schedule.alpha},
+                    **account_evidence(str(whole.account_id[row]), standing),
+                },
             )
             for row in rows
         ]
@@ -261,6 +282,7 @@ class LakeSource:
     def __init__(self, lake: Lake, engine: Engine) -> None:
         self._lake = lake
         self._engine = engine
+        self._read: tuple[tuple[Path, ...], tuple[Verdict, ...]] = ((), ())
 
     def __call__(self, accounts: Sequence[str], held: Sequence[pa.Table]) -> Snapshotted:
         """Profiles of these accounts by all records so far."""
@@ -281,7 +303,15 @@ class LakeSource:
             mine = fresh.filter(pc.is_in(fresh["account_id"], names))
             if mine.num_rows:
                 parts.append(self._engine.profiles(mine))
-        return Snapshotted(Profiles.merge(*parts), vector, snapshot.manifest.number)
+        verdicts = self._verdicts(snapshot)
+        return Snapshotted(Profiles.merge(*parts), vector, snapshot.manifest.number, verdicts)
+
+    def _verdicts(self, snapshot: Snapshot) -> tuple[Verdict, ...]:
+        """Read anew when files were added; a worker looks many times a minute."""
+        files = tuple(snapshot.table_files("verdicts"))
+        if files != self._read[0]:
+            self._read = (files, tuple(read_verdicts(snapshot)))
+        return self._read[1]
 
     def counts(self) -> dict[str, int]:
         """Records per account in the lake: where counting goes on after a restart.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +20,9 @@ from pipeline.cli.main import run
 from pipeline.clock import ManualClock
 from pipeline.detectors.fdr import q_values
 from pipeline.ingest import ingest_file
+from pipeline.lake.reader import read_records
 from pipeline.landing import LandingSettings
+from pipeline.live import LakeSource, LiveScorer, LookSchedule
 from pipeline.records.decode import RecordDecoder
 from pipeline.rederivation import rederive_all
 from pipeline.scoring import Scoring, judge_lake, judge_range
@@ -202,6 +205,33 @@ def test_a_verdict_of_the_lake_is_used_published_and_told(
     assert again[0].provenance["reference"] != again[1].provenance["reference"]
     changed = replace(again[1], provenance={**again[1].provenance, "verdicts": "0" * 32})
     assert "rows were lost, added or changed" in rederive_all(lake, [changed], engine)[0][0]
+
+
+def test_a_live_look_at_an_allowed_account_is_counted_and_is_no_alert(
+    landed: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake, engine = landed
+    everything = read_records(lake.snapshot(), columns=["account_id"])
+
+    def look(*verdicts: Verdict) -> tuple[dict[str, dict[str, Any]], int]:
+        monkeypatch.setattr("pipeline.live.read_verdicts", lambda _snapshot: list(verdicts))
+        source = LakeSource(lake, engine)
+        source._read = ((Path("none yet"),), ())
+        scorer = LiveScorer(source, engine, schedule=LookSchedule(alpha=0.3))
+        raised = scorer.look(scorer.observe(everything), [])
+        return {str(alert["subject_id"]): dict(alert) for alert in raised}, scorer.allowed
+
+    plain, none = look()
+    assert (len(plain) >= 2, none) == (True, 0)
+    first, other, *_ = sorted(plain)
+    with_verdicts, counted = look(said(first, "allowed"), said(other, "benign"))
+    assert set(with_verdicts) == set(plain) - {first}
+    assert counted == 1
+    for name, alert in with_verdicts.items():
+        assert (alert["alert_id"], alert["p_value"]) == (plain[name]["alert_id"], plain[name]["p_value"])
+        assert ("verdict" in json.loads(alert["evidence"])) == (name == other)
+    # The allowance is judged by the time of the records.
+    assert set(look(said(first, "allowed", expires_at=datetime(2026, 1, 2)))[0]) == set(plain)
 
 
 def test_a_cluster_is_allowed_by_its_own_verdict_or_when_every_member_is() -> None:
