@@ -6,6 +6,9 @@
 
 from __future__ import annotations
 
+# First: detectors use the classes and the classes use what a detector's reference is made of, so that whichever package
+# is imported first, the modules of the other find theirs.
+import pipeline.detectors  # noqa: F401
 from pipeline.classes.calibration import ClassNull, Survival
 from pipeline.classes.classes import Classes, describe, shipped_classes, shrunk
 from pipeline.classes.explain import explain
