@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
     Numbers = NDArray[np.float64]
 
-DIRECTION = {"fresh": 1, "near_in_time": -1, "covered": -1, "again": -1, "one_topic": -1}
-"""Argued for in the documentation; ``alike`` and ``apart`` describe a part and accuse nobody."""
+DIRECTION = {"near_in_time": -1, "crowded": -1, "again": -1, "one_topic": -1}
+"""Argued for in the documentation; ``fresh``, ``alike`` and ``apart`` describe a part and accuse nobody."""
 
 RIDGE = 1.0
 FEWEST, MOST = 15, 800

@@ -28,7 +28,7 @@ def compute(records: AccountSequence) -> float:
 SIGNAL = SequenceSignal(
     name="part_evidence",
     units="log-odds",
-    formula="max over parts of the log-odds of list against people, less s sqrt(2 ln parts / m); see `parts`",
+    formula="max over parts of the log-odds of list against people, less what chance allows the best of so many parts; see `parts`",
     source="subset scan (Kulldorff 1997; Neill 2012) with a likelihood of lists",
     sees="a harvest that is the account, or a part of it",
     misses="honest lists: catalogues, evaluations, research",

@@ -1,4 +1,4 @@
-"""How much of the part is ground covered before.
+"""How much of the part is crowded ground.
 
 Examples
 --------
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
 
 def compute(records: AccountSequence) -> float:
     """See the formula below."""
-    return inside(records, "covered")
+    return inside(records, "crowded")
 
 
 SIGNAL = SequenceSignal(
     name="part_ground",
     units="share of records",
-    formula="records of the part with an earlier other prompt of cosine .7 in the account / records of the part",
+    formula="records of the part with another prompt of cosine .7 in the account / records of the part",
     source="own experiments: region growth",
-    sees="lists go to new ground",
+    sees="lists go over their ground once",
     misses="large corpora of near copies",
-    says="in that part {value:.0%} of the records are on covered ground",
+    says="in that part {value:.0%} of the records have a near neighbour in the account",
     compute=compute,
     minimum=30,
 )

@@ -1,11 +1,13 @@
 """The part of an account that most looks like a list being worked off, the whole account among the parts tried.
 
-Each candidate part has a log-odds of *list* against *people* from how many prompts are new, how near others are
-within the hour, how much of it is covered ground, and how often two of its prompts have one topic
+Each candidate part has a log-odds of *list* against *people* from how near others are within the hour, how much of
+it is crowded ground, how often two of its prompts have one topic, and how often a prompt is sent
 (`pipeline.signals.sequence.parts_evidence`). Small parts are shrunk to the account: `PRIOR` records of the account are
-added to each. What is compared is a lower bound: from a part's log-odds the largest excess is taken off that the best
-of as many random parts of its size would show, ``s sqrt(2 ln parts / m)`` with s the standard deviation of the records'
-own terms. So an account is not accused for having many parts, and the whole account wins where no part stands out.
+added to each. What is compared is a lower bound: from a part's log-odds the excess is taken off that the best of as many
+random parts of its size would show, ``s sqrt(m (1 - m/n)) / (m + PRIOR) sqrt(2 ln(parts x sets / CHANCE))`` with s the standard
+deviation of the records' own terms and *sets* how many unions of values the part was chosen from. So an account is not
+accused for having many parts. Where no bound exceeds the account's own log-odds by `MARGIN`, the
+part is the whole account.
 """
 
 from __future__ import annotations
@@ -26,11 +28,24 @@ if TYPE_CHECKING:
 
     from pipeline.signals.sequence.base import AccountSequence, Integers, Numbers
 
-WEIGHTS: Mapping[str, float] = {"fresh": 3.2, "near_in_time": -1.1, "covered": -1.65, "one_topic": -3.9}
+WEIGHTS: Mapping[str, float] = {"near_in_time": -1.17, "crowded": -1.41, "again": -1.54, "one_topic": -3.94}
 """Log-odds per unit, from ``python -m pipeline.fit.part_weights``: logistic regression on the streams of simulated
 worlds, every term held to the direction that it is argued for (people stay, come back, have subjects, ask again)."""
 
-INTERCEPT = -1.5
+INTERCEPT = 1.68
+
+DISTINCT = 1.0
+"""What a cosine of distance from the rest is worth in choosing a part: it is then another use, and not a slice of the
+same. It accuses nobody: a part's evidence is without it."""
+
+CHANCE = 0.1
+"""How often the best of random parts may exceed its bound (union bound on normal tails)."""
+
+MOST_SHARED = 0.1
+"""Parts that share more of their records are not different parts."""
+
+MARGIN = 0.1
+"""Log-odds by which a part has to stand out; below, it is the account."""
 
 PRIOR = 10.0
 """Records of the account that are added to each part."""
@@ -54,6 +69,9 @@ class Part:
         The same less the excess that chance allows the best of so many parts.
     account
         Log-odds of the whole account.
+    runner_up
+        Highest bound of a part that shares at most a tenth of its records with this one; that of the account if there
+        is none.
     inside, outside
         `FEATURES` of the part and of the rest; the account's own where there is no rest.
     """
@@ -64,6 +82,7 @@ class Part:
     evidence: float
     bound: float
     account: float
+    runner_up: float
     inside: Mapping[str, float]
     outside: Mapping[str, float]
 
@@ -98,21 +117,46 @@ def record_terms(per_record: Numbers) -> Numbers:
     return np.round(per_record @ slopes()[: len(CHANNELS)], 9)
 
 
+def scores(
+    per_record: Numbers, features: Numbers, records: Integers, log_sets: Numbers
+) -> tuple[Numbers, Numbers]:
+    """Log-odds of each part and their lower bounds, float64[parts], six digits; the first part is the account.
+
+    Parameters
+    ----------
+    per_record
+        `channels` of all records.
+    features
+        `of_parts`.
+    records
+        int64[parts], records of each.
+    log_sets
+        From `candidates`.
+    """
+    n, size = len(per_record), records.astype(np.float64)
+    shrunk = (features * size[:, None] + PRIOR * features[:1]) / (size + PRIOR)[:, None]
+    odds = np.round(INTERCEPT + shrunk @ slopes(), 6)
+    deviation = (
+        float(record_terms(per_record).std()) * np.sqrt(size * (1.0 - size / max(1, n))) / (size + PRIOR)
+    )
+    chance = np.round(deviation * np.sqrt(2.0 * (np.log(len(size) / CHANCE) + log_sets)), 6)
+    return odds, odds - chance
+
+
 def _find(records: AccountSequence) -> Part:
     n = len(records)
     per_record = channels(records)
     terms = record_terms(per_record)
     if n >= 2 * MINIMUM:
-        names, rows = candidates(records, terms)
+        names, rows, log_sets = candidates(records, terms)
     else:
-        names, rows = ["whole account"], np.ones((1, n), bool)
+        names, rows, log_sets = ["whole account"], np.ones((1, n), bool), np.zeros(1)
     features = of_parts(records, per_record, rows)
-    size = rows.sum(axis=1)[:, None].astype(np.float64)
-    shrunk = (features * size + PRIOR * features[:1]) / (size + PRIOR)
-    odds = np.round(INTERCEPT + shrunk @ slopes(), 6)
-    chance = np.round(float(terms.std()) * np.sqrt(2.0 * np.log(len(names)) / size[:, 0]), 6)
-    chance[0] = 0.0
-    best = int((odds - chance).argmax())
+    odds, bound = scores(per_record, features, rows.sum(axis=1), log_sets)
+    best = int((bound + DISTINCT * features[:, FEATURES.index("apart")]).argmax())
+    if bound[best] < odds[0] + MARGIN:
+        best = 0
+    other = np.flatnonzero((rows & rows[best]).sum(axis=1) <= MOST_SHARED * rows.sum(axis=1))
     inside = dict(zip(FEATURES, features[best].tolist(), strict=True))
     outside = inside
     if best:
@@ -123,8 +167,9 @@ def _find(records: AccountSequence) -> Part:
         rows[best],
         len(names),
         float(odds[best]),
-        float(odds[best] - chance[best]),
+        float(bound[best]),
         float(odds[0]),
+        float(bound[other].max()) if best and len(other) else float(odds[0]),
         inside,
         outside,
     )

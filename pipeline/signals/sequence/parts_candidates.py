@@ -2,8 +2,8 @@
 
 By one value of a property and by two properties together; by the values of a property in order of their evidence,
 the first, the first two, ... (the best union of values is one of these: Neill, JRSS B 74, 2012); by content, the
-branches of an average-linkage tree of the records' cosines; by content again, unions of branches in order of evidence;
-and by time, halves, quarters and eighths of the records. Only the last two kinds need no metadata.
+branches of an average-linkage tree of the records' cosines; and by content again, unions of branches in order of
+evidence. The last two need no metadata. Stretches of time were tried: none was ever the harvest.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.cluster.hierarchy import fcluster, leaves_list, linkage
 from scipy.spatial.distance import squareform
+from scipy.special import gammaln
 
 from pipeline.signals.sequence.base import COMPARED, UNKNOWN, spaced
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from pipeline.signals.sequence.base import AccountSequence, Integers, Numbers
 
 Flags = NDArray[np.bool_]
+Candidate = tuple[str, Flags, float]
 
 PROPERTIES = ("template", "system_prompt", "sampling", "model", "agent", "network", "reasoning")
 TOGETHER = (("sampling", "model"), ("sampling", "model", "system_prompt"))
@@ -38,10 +40,12 @@ BRANCHES = 48
 CUTS = (8, 24)
 """Numbers of branches of which unions are tried."""
 
-WINDOWS = (2, 4, 8)
+
+FEW = 4
+"""Values with fewer records count as one: ordering single records by their evidence would choose, not find."""
 
 
-def candidates(records: AccountSequence, evidence: Numbers) -> tuple[list[str], Flags]:
+def candidates(records: AccountSequence, evidence: Numbers) -> tuple[list[str], Flags, Numbers]:
     """Parts that are worth a look, without duplicates; the first is the whole account.
 
     Parameters
@@ -54,12 +58,13 @@ def candidates(records: AccountSequence, evidence: Numbers) -> tuple[list[str], 
     Returns
     -------
     tuple
-        What each part has in common, and bool[parts, n].
+        What each part has in common, bool[parts, n], and float64[parts], the log of how many sets each was chosen
+        from: a union of k of v values is the best of about "v over k".
     """
     n = len(records)
-    names, rows = ["whole account"], [np.ones(n, bool)]
+    names, rows, chosen = ["whole account"], [np.ones(n, bool)], [0.0]
     seen = {rows[0].tobytes()}
-    for name, mine in _all(records, evidence):
+    for name, mine, log_sets in _all(records, evidence):
         size = int(np.count_nonzero(mine))
         if not MINIMUM <= size <= n - MINIMUM:
             continue
@@ -68,10 +73,11 @@ def candidates(records: AccountSequence, evidence: Numbers) -> tuple[list[str], 
             seen.add(key)
             names.append(name)
             rows.append(mine)
-    return names, np.stack(rows)
+            chosen.append(log_sets)
+    return names, np.stack(rows), np.array(chosen)
 
 
-def _all(records: AccountSequence, evidence: Numbers) -> Iterator[tuple[str, Flags]]:
+def _all(records: AccountSequence, evidence: Numbers) -> Iterator[Candidate]:
     values: dict[str, Integers] = {}
     for name in PROPERTIES:
         codes = records.code(name)
@@ -86,14 +92,13 @@ def _all(records: AccountSequence, evidence: Numbers) -> Iterator[tuple[str, Fla
         if len(there) > 1:
             yield from _by_value(" and ".join(there), _joint([values[name] for name in there]), evidence)
     yield from _by_content(records, evidence)
-    yield from _by_time(len(records))
 
 
-def _template_kinds(codes: Integers) -> Iterator[tuple[str, Flags]]:
+def _template_kinds(codes: Integers) -> Iterator[Candidate]:
     _, inverse, counts = np.unique(codes, return_inverse=True, return_counts=True)
     once = (counts[inverse] == 1) & (codes != UNKNOWN)
-    yield "templates used once", once
-    yield "templates used again", ~once & (codes != UNKNOWN)
+    yield "templates used once", once, 0.0
+    yield "templates used again", ~once & (codes != UNKNOWN), 0.0
 
 
 def _joint(columns: list[Integers]) -> Integers:
@@ -104,14 +109,19 @@ def _joint(columns: list[Integers]) -> Integers:
     return out
 
 
-def _by_value(name: str, codes: Integers, evidence: Numbers) -> Iterator[tuple[str, Flags]]:
+def _by_value(name: str, codes: Integers, evidence: Numbers) -> Iterator[Candidate]:
     """Frequent values, an unknown one too, then unions of values in order of evidence."""
-    place, size, order = _ranked(codes, evidence)
+    place, size, order = _ranked(_without_rare(codes), evidence)
     if len(size) < 2:
         return
     for value in np.flatnonzero(size >= MINIMUM).tolist():
-        yield name, place == value
+        yield name, place == value, 0.0
     yield from _unions(name, place, size, order)
+
+
+def _without_rare(codes: Integers) -> Integers:
+    _, inverse, size = np.unique(codes, return_inverse=True, return_counts=True)
+    return np.where(size[inverse] < FEW, UNKNOWN - 1, codes)
 
 
 def _ranked(codes: Integers, evidence: Numbers) -> tuple[Integers, Integers, Integers]:
@@ -126,14 +136,15 @@ def _ranked(codes: Integers, evidence: Numbers) -> tuple[Integers, Integers, Int
     return place.astype(np.int64), size.astype(np.int64), np.lexsort((np.arange(len(size)), -mean))
 
 
-def _unions(name: str, place: Integers, size: Integers, order: Integers) -> Iterator[tuple[str, Flags]]:
+def _unions(name: str, place: Integers, size: Integers, order: Integers) -> Iterator[Candidate]:
     turn = np.empty(len(order), np.int64)
     turn[order] = np.arange(len(order))
     total = np.cumsum(size[order])
     ends = np.flatnonzero((total >= MINIMUM) & (total <= total[-1] - MINIMUM))
     # Many values: unions of sizes that grow by a factor rather than by a value.
     for end in _spread(ends, total).tolist():
-        yield f"several values of {name}", turn[place] <= end
+        log_sets = float(gammaln(len(order) + 1) - gammaln(end + 2) - gammaln(len(order) - end))
+        yield f"several values of {name}", turn[place] <= end, round(log_sets, 9)
 
 
 def _spread(ends: Integers, total: Integers) -> Integers:
@@ -143,7 +154,7 @@ def _spread(ends: Integers, total: Integers) -> Integers:
     return np.unique(ends[np.searchsorted(total[ends], wanted - 1e-6)])
 
 
-def _by_content(records: AccountSequence, evidence: Numbers) -> Iterator[tuple[str, Flags]]:
+def _by_content(records: AccountSequence, evidence: Numbers) -> Iterator[Candidate]:
     n = len(records)
     kept = spaced(np.arange(n), COMPARED)
     distance = 1.0 - records.cosine[np.ix_(kept, kept)].astype(np.float64)
@@ -159,7 +170,7 @@ def _by_content(records: AccountSequence, evidence: Numbers) -> Iterator[tuple[s
             yield from _unions("content", place, size, order)
 
 
-def _branches(tree: Numbers, leaf: Integers) -> Iterator[tuple[str, Flags]]:
+def _branches(tree: Numbers, leaf: Integers) -> Iterator[Candidate]:
     m = len(tree) + 1
     turn = np.empty(m, np.int64)
     turn[leaves_list(tree)] = np.arange(m)
@@ -179,12 +190,4 @@ def _branches(tree: Numbers, leaf: Integers) -> Iterator[tuple[str, Flags]]:
     apart = np.round(above[usable] - height[usable], 9)
     for node in usable[np.lexsort((usable, -apart))[:BRANCHES]].tolist():
         mine = turn[leaf]
-        yield "content", (mine >= low[node]) & (mine <= high[node])
-
-
-def _by_time(n: int) -> Iterator[tuple[str, Flags]]:
-    place = np.arange(n)
-    for parts in WINDOWS:
-        for half in range(2 * parts - 1):
-            low, high = half * n // (2 * parts), (half + 2) * n // (2 * parts)
-            yield "time", (place >= low) & (place < high)
+        yield "content", (mine >= low[node]) & (mine <= high[node]), 0.0

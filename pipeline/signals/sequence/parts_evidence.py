@@ -1,10 +1,11 @@
 """What speaks, record by record and part by part, for a list being worked off rather than people asking.
 
 Record by record: whether the prompt is new in the account, how near the nearest other prompt is within an hour (people
-stay with a subject), whether an earlier other prompt was near (a list goes to new ground), and how often the prompt is
+stay with a subject), whether any other prompt is near (a list goes over its ground once), and how often the prompt is
 sent. Part by part: the means of these, how alike two of its different prompts are, how often two of them have one
-topic, and how far its prompts are from the rest. None of these means grows with the size of the part by itself, so that
-a small part does not look like a list for being small.
+topic, and how far its prompts are from the rest. None of these grows with the size of a part by itself, so that a small
+part does not look like a list for being small. Newness depends on when a record was sent; the others do not, and only
+they carry weight.
 """
 
 from __future__ import annotations
@@ -13,21 +14,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.signals.sequence.base import LATER_US
-
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pipeline.signals.sequence.base import AccountSequence, Numbers
 
-CHANNELS = ("fresh", "near_in_time", "covered", "again")
+CHANNELS = ("fresh", "near_in_time", "crowded", "again")
 """Of a record."""
 
 FEATURES = (*CHANNELS, "alike", "one_topic", "apart")
 """Of a part."""
 
-COVERED = np.float32(0.7)
-"""A prompt with an earlier one of this cosine is on covered ground (as in `region_growth`)."""
+CROWDED = 0.7
+"""A prompt with another one of this cosine is on crowded ground (as in `region_growth`)."""
 
 NOWHERE = np.float32(0.0)
 """Cosine where there is no other prompt to compare with: nothing like it."""
@@ -38,12 +37,13 @@ def channels(records: AccountSequence) -> Numbers:
     n = len(records)
     if n == 0:
         return np.zeros((0, len(CHANNELS)))
-    shown = np.where(records.other_prompt, np.maximum(records.cosine, NOWHERE), NOWHERE)
-    within = np.where(records.lag <= LATER_US, shown, NOWHERE).max(axis=1)
-    covered = np.tril(shown, -1).max(axis=1) >= COVERED
-    _, inverse, copies = np.unique(records.prompt, return_inverse=True, return_counts=True)
-    again = np.log(copies[inverse])
-    return np.stack([records.first_time, within, covered, again], axis=1, dtype=np.float64)
+    within = np.where(records.later, NOWHERE, records.shown).max(axis=1)
+    crowded = np.nan_to_num(records.nearest[1], nan=0.0) >= CROWDED
+    prompts = records.kinds("prompt")
+    again = np.log(prompts.counts[prompts.inverse])
+    return np.stack(
+        [records.first_time, np.maximum(within, NOWHERE), crowded, again], axis=1, dtype=np.float64
+    )
 
 
 def of_parts(records: AccountSequence, per_record: Numbers, rows: NDArray[np.bool_]) -> Numbers:
