@@ -1,0 +1,145 @@
+"""Judge groups: the sum of a group's profiles as one account, and what is said of it as a group.
+
+The score is a sum of curves (`curves.Curves`). Its p-value is conformal against benign groups that the same procedure
+found in other worlds (companies, labs, tenants of one application, workers that share a job out, accounts merely
+alike), with a fitted tail beyond their 90 % quantile. It says how rare such a score is *among benign groups like
+those*: exchangeability of this lake's benign groups with them is an assumption, and no lake can test it by itself.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pipeline.clusters.find import group_columns
+from pipeline.clusters.models import shipped, shipped_groups, shipped_null
+from pipeline.detectors.base import MIN_RECORDS, Judgement
+from pipeline.detectors.tail import ParetoTail
+from pipeline.signals import SIGNALS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from pipeline.clusters.curves import Curves
+    from pipeline.clusters.find import Cluster
+    from pipeline.signals import SignalTable
+
+FEWEST_ACCOUNTS = 50
+"""With fewer accounts to rank among, groups are found and not judged."""
+
+NULL_START = 0.9
+MOST_MEMBERS = 8
+"""More members than these make a group no more suspicious: honest fleets are large too."""
+
+SUM = "sum_"
+"""Prefix of a signal of the summed profile among the numbers of a group."""
+
+
+SURROUNDINGS = ("network_entropy", "user_agent_entropy", "minute_entropy", "other_language_share")
+
+JUDGED: dict[str, int] = {
+    "members": 1,
+    "likeness": 1,
+    "union_overlap": -1,
+    "missing_overlap": 1,
+    "own_repeats": -1,
+    "topic_gain": 1,
+    "topic_evenness": 1,
+    "topics_met": 1,
+    **{SUM + name: 0 for name in SIGNALS if name not in SURROUNDINGS},
+}
+"""The numbers that a group is judged by, and which way each may point (0: either).
+
+What ties the members (networks, payment, user agents, parameters, hours, sizes) found the group and is not held
+against it: companies, labs and campuses share all of that. How alike the members are, and how many (up to eight), only
+says how sure it is that there is a group. What is judged is form: what they send, together, as one account.
+"""
+
+
+def judged_numbers(numbers: Mapping[str, NDArray[np.float64]]) -> dict[str, NDArray[np.float64]]:
+    """Of `GROUP_SIGNALS` and the ranks of sums, those that are judged."""
+    out = {name: numbers[name] for name in JUDGED}
+    most: NDArray[np.float64] = np.minimum(out["members"], np.log2(float(MOST_MEMBERS)))
+    return {**out, "members": most}
+
+
+def sum_ranks(sums: SignalTable, lake: SignalTable) -> dict[str, NDArray[np.float64]]:
+    """Mid-ranks, among a lake's accounts, of the profile signals of summed profiles; NaN without a value.
+
+    Parameters
+    ----------
+    sums
+        A row per group.
+    lake
+        Accounts; those with fewer than 50 records are passed over.
+    """
+    enough = lake.records >= MIN_RECORDS
+    out: dict[str, NDArray[np.float64]] = {}
+    for name in SIGNALS:
+        known = lake.columns[name][enough]
+        known = np.sort(known[~np.isnan(known)])
+        value = sums.columns[name]
+        place = np.searchsorted(known, value, "left") + np.searchsorted(known, value, "right")
+        rank = np.round(place.astype(np.float64) / (2.0 * max(1, len(known))), 9)
+        rank[np.isnan(value) | (len(known) < FEWEST_ACCOUNTS)] = np.nan
+        out[SUM + name] = rank
+    return out
+
+
+def judge_clusters(
+    clusters: Sequence[Cluster],
+    sums: SignalTable,
+    lake: SignalTable,
+    *,
+    model: Curves | None = None,
+    null: NDArray[np.float64] | None = None,
+) -> Judgement:
+    """Judge groups.
+
+    Parameters
+    ----------
+    clusters
+        From `find_clusters`.
+    sums
+        Profile signals of the sum of each one's members, a row for each in the same order.
+    lake
+        Profile signals of the lake's accounts.
+    model, null
+        Default: the shipped ones.
+
+    Returns
+    -------
+    Judgement
+        ``ranks`` are of the summed profile's signals in the lake; ``contributions`` of `GROUP_SIGNALS` and, under
+        `SUM`, of the summed profile's; they add up to the score less the intercept.
+    """
+    model = model or shipped_groups()
+    null = shipped_null() if null is None else null
+    if not clusters:
+        return Judgement(np.empty(0), np.empty(0), {}, {})
+    ranks = sum_ranks(sums, lake)
+    numbers = judged_numbers(group_columns(clusters) | ranks)
+    score = model.score(numbers)
+    enough = int((lake.records >= MIN_RECORDS).sum()) >= FEWEST_ACCOUNTS
+    p = group_p_values(score, null)
+    if not enough:
+        score[:] = np.nan
+        p[:] = np.nan
+    parts = {name: np.round(part, 9) for name, part in model.parts(numbers).items()}
+    return Judgement(score, p, {name.removeprefix(SUM): each for name, each in ranks.items()}, parts)
+
+
+def group_p_values(score: NDArray[np.float64], null: NDArray[np.float64]) -> NDArray[np.float64]:
+    """``(1 + null scores at least as high) / (1 + null scores)``, beyond the 90 % quantile a Pareto tail, float64[k]."""
+    above = len(null) - np.searchsorted(np.sort(null), score, "left")
+    conformal: NDArray[np.float64] = (1.0 + above.astype(np.float64)) / (1.0 + len(null))
+    tail = ParetoTail.fitted(null, NULL_START)
+    return np.where(score > tail.start, np.minimum(conformal, tail.p_value(score)), conformal)
+
+
+def judgement_fingerprint() -> str:
+    """Of the figures that ship."""
+    return str(shipped()["fingerprint"])
