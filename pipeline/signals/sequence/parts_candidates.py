@@ -8,6 +8,7 @@ evidence. The last two need no metadata. Stretches of time were tried: none was 
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,7 +17,7 @@ from scipy.cluster.hierarchy import fcluster, leaves_list, linkage
 from scipy.spatial.distance import squareform
 from scipy.special import gammaln
 
-from pipeline.signals.sequence.base import COMPARED, UNKNOWN, spaced
+from pipeline.signals.sequence.base import UNKNOWN, Kinds, spaced
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,6 +34,9 @@ MINIMUM = 10
 
 UNIONS = 12
 """Unions of a property's values that are tried."""
+
+LEAVES = 256
+"""Records of the content tree, evenly spaced: its cost grows with the square."""
 
 BRANCHES = 48
 """Branches of the content tree that are tried, the most different ones from their parents."""
@@ -95,8 +99,8 @@ def _all(records: AccountSequence, evidence: Numbers) -> Iterator[Candidate]:
 
 
 def _template_kinds(codes: Integers) -> Iterator[Candidate]:
-    _, inverse, counts = np.unique(codes, return_inverse=True, return_counts=True)
-    once = (counts[inverse] == 1) & (codes != UNKNOWN)
+    kinds = Kinds.of(codes)
+    once = (kinds.counts[kinds.inverse] == 1) & (codes != UNKNOWN)
     yield "templates used once", once, 0.0
     yield "templates used again", ~once & (codes != UNKNOWN), 0.0
 
@@ -104,8 +108,8 @@ def _template_kinds(codes: Integers) -> Iterator[Candidate]:
 def _joint(columns: list[Integers]) -> Integers:
     out = np.zeros(len(columns[0]), np.int64)
     for codes in columns:
-        inverse = np.unique(codes, return_inverse=True)[1]
-        out = np.unique(out * (int(inverse.max()) + 1) + inverse, return_inverse=True)[1].astype(np.int64)
+        kinds = Kinds.of(codes)
+        out = Kinds.of(out * len(kinds.names) + kinds.inverse).inverse
     return out
 
 
@@ -120,16 +124,17 @@ def _by_value(name: str, codes: Integers, evidence: Numbers) -> Iterator[Candida
 
 
 def _without_rare(codes: Integers) -> Integers:
-    _, inverse, size = np.unique(codes, return_inverse=True, return_counts=True)
-    return np.where(size[inverse] < FEW, UNKNOWN - 1, codes)
+    kinds = Kinds.of(codes)
+    return np.where(kinds.counts[kinds.inverse] < FEW, UNKNOWN - 1, codes)
 
 
 def _ranked(codes: Integers, evidence: Numbers) -> tuple[Integers, Integers, Integers]:
     """Values numbered by first appearance, their sizes, and their order by evidence."""
-    _, first, inverse, size = np.unique(codes, return_index=True, return_inverse=True, return_counts=True)
-    rank = np.empty(len(first), np.int64)
-    rank[np.argsort(first)] = np.arange(len(first))
-    place, size = rank[inverse], size[np.argsort(first)]
+    kinds = Kinds.of(codes)
+    by_place = np.argsort(kinds.first)
+    rank = np.empty(len(by_place), np.int64)
+    rank[by_place] = np.arange(len(by_place))
+    place, size = rank[kinds.inverse], kinds.counts[by_place]
     total = np.bincount(place, weights=evidence - evidence.mean(), minlength=len(size))
     # A few records' evidence is worth little.
     mean = np.round(total / (size + 3.0), 9)
@@ -156,11 +161,11 @@ def _spread(ends: Integers, total: Integers) -> Integers:
 
 def _by_content(records: AccountSequence, evidence: Numbers) -> Iterator[Candidate]:
     n = len(records)
-    kept = spaced(np.arange(n), COMPARED)
-    distance = 1.0 - records.cosine[np.ix_(kept, kept)].astype(np.float64)
-    distance = np.round((distance + distance.T) / 2, 6)
-    np.fill_diagonal(distance, 0.0)
-    tree = linkage(squareform(np.maximum(distance, 0.0), checks=False), "average")
+    kept = spaced(np.arange(n), LEAVES)
+    cosine = records.cosine if len(kept) == n else records.cosine[np.ix_(kept, kept)]
+    distance = 1.0 - squareform(cosine.astype(np.float64), checks=False)
+    np.maximum(np.round(distance, 6, out=distance), 0.0, out=distance)
+    tree = linkage(distance, "average")
     # The others go with the nearest that was kept.
     leaf = np.arange(n) if len(kept) == n else records.cosine[:, kept].argmax(axis=1)
     yield from _branches(tree, leaf)
@@ -174,20 +179,20 @@ def _branches(tree: Numbers, leaf: Integers) -> Iterator[Candidate]:
     m = len(tree) + 1
     turn = np.empty(m, np.int64)
     turn[leaves_list(tree)] = np.arange(m)
-    low, high, height = np.arange(2 * m - 1), np.arange(2 * m - 1), np.zeros(2 * m - 1)
-    low[:m], high[:m] = turn, turn
-    above = np.full(2 * m - 1, np.nan)
-    for node, (left, right, far, _) in enumerate(tree.tolist(), start=m):
+    # Lists: a loop over single elements of arrays takes several times as long.
+    low, high, height = turn.tolist(), turn.tolist(), [0.0] * m
+    above = [math.nan] * (2 * m - 1)
+    for left, right, far, _ in tree.tolist():
         one, two = int(left), int(right)
-        low[node], high[node] = min(low[one], low[two]), max(high[one], high[two])
-        height[node] = far
+        low.append(min(low[one], low[two]))
+        high.append(max(high[one], high[two]))
+        height.append(far)
         above[one] = above[two] = far
-    size = high - low + 1
+    first, last, jump = np.array(low), np.array(high), np.round(np.array(above) - np.array(height), 9)
     # Leaves stand for all that go with them.
     count = np.concatenate([[0], np.cumsum(np.bincount(turn[leaf], minlength=m))])
-    records = count[high + 1] - count[low]
-    usable = np.flatnonzero((records >= MINIMUM) & (size > 1) & ~np.isnan(above))
-    apart = np.round(above[usable] - height[usable], 9)
-    for node in usable[np.lexsort((usable, -apart))[:BRANCHES]].tolist():
-        mine = turn[leaf]
-        yield "content", (mine >= low[node]) & (mine <= high[node]), 0.0
+    records = count[last + 1] - count[first]
+    usable = np.flatnonzero((records >= MINIMUM) & (last > first) & ~np.isnan(jump))
+    mine = turn[leaf]
+    for node in usable[np.lexsort((usable, -jump[usable]))[:BRANCHES]].tolist():
+        yield "content", (mine >= first[node]) & (mine <= last[node]), 0.0

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pipeline.signals.sequence.base import Kinds
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -63,7 +65,7 @@ def of_parts(records: AccountSequence, per_record: Numbers, rows: NDArray[np.boo
     vectors = records.vectors.astype(np.float32)
     # Sums of integers below 2**24: exact in float32.
     sums = (rows.astype(np.float32) @ vectors).astype(np.float64)
-    squares = (vectors.astype(np.float64) ** 2).sum(axis=1)
+    squares = np.einsum("ij,ij->i", vectors, vectors).astype(np.float64)
     whole = np.einsum("ij,ij->i", sums, sums)
     own = weight @ squares
     # Copies of a prompt have about its own square as product: they are no evidence of likeness.
@@ -84,13 +86,12 @@ def of_parts(records: AccountSequence, per_record: Numbers, rows: NDArray[np.boo
 
 def _pairs(codes: NDArray[np.int64], weight: Numbers) -> Numbers:
     """Ordered pairs of different records with one code, part by part, float64[parts]."""
-    _, inverse, counts = np.unique(codes, return_inverse=True, return_counts=True)
-    several = counts[inverse] > 1
-    if not several.any():
+    kinds = Kinds.of(codes)
+    order = np.argsort(kinds.inverse, kind="stable")
+    order = order[kinds.counts[kinds.inverse[order]] > 1]
+    if len(order) == 0:
         return np.zeros(len(weight))
-    _, place = np.unique(inverse[several], return_inverse=True)
-    order = np.argsort(place, kind="stable")
-    first = np.flatnonzero(np.diff(place[order], prepend=-1))
-    count = np.add.reduceat(weight[:, several][:, order], first, axis=1)
+    first = np.flatnonzero(np.diff(kinds.inverse[order], prepend=-1))
+    count = np.add.reduceat(weight[:, order], first, axis=1)
     out: Numbers = (count * (count - 1)).sum(axis=1)
     return out
