@@ -24,16 +24,16 @@ def table(values: list[float], records: int = 100) -> SignalTable:
 
 
 def test_references_hold_whom_they_should() -> None:
-    attack = np.array([False] * 95 + [True] * 5)
-    mine = table([float(i) for i in range(100)])
-    strangers = table([1000.0, 1001.0])
+    attack = np.array([False] * 950 + [True] * 50)
+    mine = table([float(i) for i in range(1000)])
+    strangers = table([5000.0, 5001.0])
     found = discovery.references(mine, attack, strangers, seed=3)
     assert found[OWN] is mine
-    assert found[CLEAN].columns["x"].tolist() == [float(i) for i in range(95)]
+    assert found[CLEAN].columns["x"].tolist() == [float(i) for i in range(950)]
     dirty = found[CONTAMINATED].columns["x"]
-    assert (dirty >= 1000).mean() == pytest.approx(0.05)
-    assert set(dirty[dirty >= 1000]) == {1000.0, 1001.0}
-    assert not set(dirty) & {95.0, 99.0}
+    assert (dirty >= 5000).mean() == pytest.approx(0.05, abs=1e-9)
+    assert set(dirty[dirty >= 5000]) == {5000.0, 5001.0}
+    assert not set(dirty) & {950.0, 999.0}
 
 
 def lists(listed: list[bool], attack: list[bool], seed: int, special: int = -1) -> Lists:
