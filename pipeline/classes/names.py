@@ -2,8 +2,10 @@
 
 Each portrait says, in normal scores (0 is the middle of the population, 1 a high account, -1 a low one), where a
 form of use stands in the signals that mark it. They come from what such uses are, and were completed by looking at
-the classes found in simulated worlds. A found class takes the name of the portrait that it resembles most, each
-name once; a class that resembles none is named after its most outstanding signals.
+the classes found in simulated worlds. A found class takes the name of the portrait that it resembles most, the most
+alike first and each name once; a class that resembles none is named after its most outstanding signals.
+
+A name describes form, not purpose: research that asks by day in sessions is among conversations.
 """
 
 from __future__ import annotations
@@ -11,7 +13,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -42,6 +43,7 @@ PORTRAITS: dict[str, dict[str, float]] = {
     "list worker (batch, many subjects)": {
         "prompt_growth": 1.1, "repeat_share": -1.1, "fresh_slots": 1.1, "multiplicity_dispersion": -1,
         "effective_rank": 1, "near_pair_rate": -0.9, "topic_return": -0.8, "mean_pairwise_cosine": -0.6,
+        "recency_similarity": -0.7, "session_length": 0.5,
     },
     "support application": {
         "multiplicity_dispersion": 1.1, "hour_excess": -0.9, "repeat_share": 0.8, "hour_entropy": 0.8,
@@ -64,13 +66,20 @@ PORTRAITS: dict[str, dict[str, float]] = {
         "fresh_slots": -0.6, "streamed_share": 0.5, "longest_rest": 0.4,
     },
     "conversations (templated)": {
-        "recency_similarity": 0.8, "fresh_slots": 0.7, "session_length": -0.6, "longest_rest": 0.6,
-        "prompt_growth": 0.6, "mean_pairwise_cosine": -0.5,
+        "fresh_slots": 0.9, "prompt_growth": 0.8, "session_length": -0.6, "mean_pairwise_cosine": -0.7,
+        "topic_memory": 0.8, "recency_similarity": 0.5, "effective_rank": 0.6, "longest_rest": 0.4,
+    },
+    "application with users (short sessions)": {
+        "recency_similarity": 0.7, "burstiness": -0.8, "session_length": -0.7, "hour_excess": -0.6,
+        "hour_entropy": 0.6, "near_pair_rate": 0.5, "topic_return": 0.5, "multiplicity_dispersion": 0.4,
     },
 }  # fmt: skip
 # Cosine of a class's centre and a portrait over all signals of the space; below it they do not resemble.
-RESEMBLES = 0.45
+RESEMBLES = 0.55
 OUTSTANDING = 3
+# A centre without a signal as far from the middle as this has no marked form.
+MARKED = 1.0
+ORDINARY = "ordinary use (nothing stands out)"
 
 
 def resemblance(centre: NDArray[np.float64], space: Sequence[str], portrait: Mapping[str, float]) -> float:
@@ -94,14 +103,21 @@ def outstanding(centre: NDArray[np.float64], space: Sequence[str]) -> str:
 
 def name_classes(centres: NDArray[np.float64], space: Sequence[str], taken: Sequence[str] = ()) -> list[str]:
     """Names of classes with centres float64[K, S], in their order; none twice, and none of ``taken``."""
-    free = [name for name in PORTRAITS if name not in taken]
-    alike = np.array([[resemblance(centre, space, PORTRAITS[name]) for name in free] for centre in centres])
+    pairs = [
+        (-resemblance(centre, space, portrait), name, row)
+        for row, centre in enumerate(centres)
+        for name, portrait in PORTRAITS.items()
+        if name not in taken
+    ]
     found = [""] * len(centres)
-    if free:
-        for row, column in zip(*(each.tolist() for each in linear_sum_assignment(-alike)), strict=True):
-            if alike[row, column] >= RESEMBLES:
-                found[row] = free[column]
+    for unlike, name, row in sorted(pairs):
+        if -unlike >= RESEMBLES and not found[row] and name not in found:
+            found[row] = name
     used = set(taken) | set(found)
+    for row, centre in enumerate(centres):
+        if not found[row] and ORDINARY not in used and float(np.abs(centre).max()) < MARKED:
+            found[row] = ORDINARY
+            used.add(ORDINARY)
     for row, name in enumerate(found):
         if not name:
             plain = fresh = outstanding(centres[row], space)
