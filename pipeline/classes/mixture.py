@@ -49,18 +49,20 @@ class Mixture:
             out[:, k] = np.where(known, apart * apart, 0.0).sum(axis=1) / count
         return out
 
-    def log_density(self, rows: Numbers) -> Numbers:
-        """Log density in each class, float64[n, K]; 0 for a row without numbers."""
+    def log_density(self, rows: Numbers, distances: Numbers | None = None) -> Numbers:
+        """Log density in each class, float64[n, K]; 0 for a row without numbers. ``distances`` if they are known."""
         known = ~np.isnan(rows)
         count = known.sum(axis=1).astype(np.float64)
-        squared = self.distances(rows) * count[:, None]
+        squared = (self.distances(rows) if distances is None else distances) * count[:, None]
         constant = gammaln((DEGREES + count) / 2) - gammaln(DEGREES / 2) - count / 2 * np.log(DEGREES * np.pi)
         widths = np.stack([np.where(known, np.log(scale), 0.0).sum(axis=1) for scale in self.scale], axis=1)
         tails = (DEGREES + count)[:, None] / 2 * np.log1p(squared / DEGREES)
         found: Numbers = constant[:, None] - widths - tails
         return found
 
-    def memberships(self, rows: Numbers, trust: Numbers | None = None) -> Numbers:
+    def memberships(
+        self, rows: Numbers, trust: Numbers | None = None, distances: Numbers | None = None
+    ) -> Numbers:
         """Posterior of the classes, float64[n, K], rows sum to 1.
 
         Parameters
@@ -68,7 +70,7 @@ class Mixture:
         trust
             float64[n] in 0..1, by which the log density counts: 0 gives the shares, 1 the posterior. Default: 1.
         """
-        density = self.log_density(rows)
+        density = self.log_density(rows, distances)
         if trust is not None:
             density = density * trust[:, None]
         logs = density + np.log(self.share)
@@ -105,8 +107,9 @@ def step(mixture: Mixture, rows: Numbers, weight: Numbers, prior: Prior | None =
     known = ~np.isnan(rows)
     filled = np.where(known, rows, 0.0)
     count = known.sum(axis=1)
-    member = mixture.memberships(rows) * (weight if weight.ndim == 2 else weight[:, None])
-    distance = mixture.distances(rows) * np.maximum(count, 1)[:, None]
+    apart = mixture.distances(rows)
+    member = mixture.memberships(rows, distances=apart) * (weight if weight.ndim == 2 else weight[:, None])
+    distance = apart * np.maximum(count, 1)[:, None]
     near = (DEGREES + count)[:, None] / (DEGREES + distance)
     share, centre, scale = [], [], []
     for k in range(len(mixture)):

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 CLASSES = 12
+STARTS = 6
 HELD_OUT = 1000
 DIGITS = 4
 
@@ -77,11 +78,11 @@ def table_rows(table: SignalTable, rows: NDArray[np.integer] | NDArray[np.bool_]
     return SignalTable(table.account_id[rows], table.records[rows], columns)
 
 
-def fit_classes(accounts: Accounts, classes: int, seed: int) -> Classes:
+def fit_classes(accounts: Accounts, classes: int, seed: int, starts: int = STARTS) -> Classes:
     """Find, name and describe classes."""
     space = tuple(sorted(SPACE))
     rows = normal_scores(accounts.ranks.columns, space, len(accounts.ranks))
-    mixture = find(rows, classes, seed)
+    mixture = find(rows, classes, seed, starts=starts)
     names = name_classes(mixture.centre, space)
     found = describe(
         accounts.values, mixture.distances(rows), mixture.memberships(rows), mixture, names, space, {}
@@ -156,7 +157,7 @@ def command(
     )
     if sweep:
         for number in range(6, 17, 2):
-            tried = fit_classes(training, number, first_seed)
+            tried = fit_classes(training, number, first_seed, 2)
             likely = float(tried.mixture.likelihood(tried.scores(judging.ranks)).mean())
             console.print(f"{number} classes: mean log density of accounts that were not used {likely:.3f}")
     found = fit_classes(training, classes, first_seed)

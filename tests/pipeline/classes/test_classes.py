@@ -78,6 +78,14 @@ class TestMixture:
         )
         assert np.abs(step(self.MIXTURE, rows, np.ones(200)).centre - self.MIXTURE.centre).max() > 0.5
 
+    def test_what_is_missing_pulls_nowhere(self) -> None:
+        rows = np.random.default_rng(5).normal(2.0, 0.5, (400, 3))
+        rows[40:, 1] = np.nan
+        mixture = Mixture(np.ones(1), np.zeros((1, 3)), np.ones((1, 3)))
+        for _ in range(20):
+            mixture = step(mixture, rows, np.ones(400))
+        np.testing.assert_allclose(mixture.centre[0], 2.0, atol=0.25)
+
     def test_weight_zero_leaves_out(self) -> None:
         rows = np.random.default_rng(4).normal(size=(100, 3))
         weight = (np.arange(100) < 60).astype(float)
@@ -158,6 +166,9 @@ class TestShrinkage:
         assert found.rank(np.array([500.0]))[0] == pytest.approx(STRENGTH / (STRENGTH + accounts), abs=0.02)
 
     def test_missing_values_stay_missing(self) -> None:
+        half = Distribution(np.arange(101.0), 60, 60)
+        mixed = shrunk(np.arange(50.0), np.ones(50), half)
+        assert (mixed.accounts, mixed.missing) == (75, 25)
         found = shrunk(np.full(50, np.nan), np.ones(50), self.SHIPPED)
         assert (found.accounts, found.missing) == (50, 50)
         np.testing.assert_array_equal(found.quantiles, self.SHIPPED.quantiles)
@@ -190,5 +201,8 @@ def test_classes_come_back_from_json_and_from_the_table_of_a_reference(classes: 
     assert {row["benign_class"] for row in table.to_pylist()} == {None, *classes.names}
     found = Reference.from_table(table, made.fingerprint)
     assert Classes(found.classes, {}).fingerprint == classes.fingerprint
+    other = Reference.from_json(json.loads(json.dumps(made.to_json())))
+    assert other.fingerprint == made.fingerprint
+    assert Classes(other.classes, {}).fingerprint == classes.fingerprint
     rank = lakes.lake(30, 2).ranks
     np.testing.assert_array_equal(Classes(found.classes, {}).assign(rank), classes.assign(rank))
