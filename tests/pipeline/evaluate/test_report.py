@@ -36,6 +36,7 @@ def world() -> Judged:
 
 def test_thin_members_count_for_campaigns_and_by_themselves() -> None:
     d = summarise([world()])["detectors"]["ours"]
+    assert summarise([world()])["worlds"][0]["attackers_with_too_few_records"] == 4
     thin = d["alert_list_with_clusters"]["members_with_too_few_records"]
     assert (thin["count"], thin["of"]) == (3, 4)
     # Four of six members: the campaign is found, though one alone could be judged.
