@@ -190,15 +190,18 @@ def describe(
     shipped
         What the distributions shrink to, by name; a class that is not there stands alone.
     """
+    own: list[dict[str, Distribution]] = [{} for _ in names]
+    for signal, column in values.columns.items():
+        # Sorted once for all classes: what is sorted again below is in order already.
+        order = np.argsort(column, kind="stable")
+        for k, name in enumerate(names):
+            known = shipped[name].signals.get(signal) if name in shipped else None
+            own[k][signal] = shrunk(column[order], weights[order, k], known, strength)
     found = {}
     for k, name in enumerate(names):
         before, weight = shipped.get(name), weights[:, k]
-        signals = {
-            signal: shrunk(column, weight, before.signals.get(signal) if before else None, strength)
-            for signal, column in values.columns.items()
-        }
         # What this table does not have is as it was shipped.
-        signals = {**(before.signals if before else {}), **signals}
+        signals = {**(before.signals if before else {}), **own[k]}
         pairs = zip(mixture.centre[k].tolist(), mixture.scale[k].tolist(), strict=True)
         found[name] = ClassReference(
             float(mixture.share[k]),

@@ -51,7 +51,8 @@ def explain(
     dict
         ``best_class``, ``membership``, ``second_class`` (null with one class), ``second_membership``; ``fit``: the share
         of the class's accounts that lie as far from its middle; ``typical`` and ``untypical``: objects with signal,
-        value, units, ``rank_in_class``, the class's median, and a sentence, the clearest first; ``sentence``.
+        value, units, ``rank_in_class``, the class's median, and a sentence, the clearest first, at most five; ``unusual``:
+        how many ranks lie outside 5-95 %, of how many, and how many would by chance; ``sentence``.
     """
     only = type(values)(
         values.account_id[row : row + 1],
@@ -77,7 +78,8 @@ def explain(
         found.append(_standing(signal, value, rank, distribution.median, name))
     far = sorted(found, key=lambda each: (-abs(each["rank_in_class"] - 0.5), each["signal"]))
     near = sorted(found, key=lambda each: (abs(each["rank_in_class"] - 0.5), each["signal"]))
-    untypical = [each for each in far if not UNUSUAL <= each["rank_in_class"] <= 1 - UNUSUAL][:MOST]
+    odd = [each for each in far if not UNUSUAL <= each["rank_in_class"] <= 1 - UNUSUAL]
+    untypical = odd[:MOST]
     typical = [each for each in near if ORDINARY[0] <= each["rank_in_class"] <= ORDINARY[1]][:MOST]
     fit = float(classes.fit(standing)[0, best])
     return {
@@ -88,7 +90,8 @@ def explain(
         "second_membership": float(memberships[row, second]) if second is not None else None,
         "typical": typical,
         "untypical": untypical,
-        "sentence": _verdict(name, float(memberships[row, best]), fit, untypical, len(found)),
+        "unusual": {"signals": len(odd), "of": len(found), "expected": 2 * UNUSUAL * len(found)},
+        "sentence": _verdict(name, float(memberships[row, best]), fit, odd, len(found)),
     }
 
 
@@ -115,11 +118,7 @@ def _verdict(
         return f"{like}, and it fits badly: {place}."
     if not untypical:
         return f"{like}, and it fits: {place}, and none of {known} signals is unusual in it."
-    odd = (
-        "one signal is"
-        if len(untypical) == 1
-        else f"{len(untypical)} or more signals are"
-        if len(untypical) == MOST
-        else f"{len(untypical)} signals are"
+    return (
+        f"{like} and would explain it: {place}; against it, {len(untypical)} of {known} signals are unusual in it "
+        f"(one in ten is to be expected), first: {untypical[0]['sentence']}"
     )
-    return f"{like} and would explain it: {place}; against it, {odd} unusual in it, first: {untypical[0]['sentence']}"

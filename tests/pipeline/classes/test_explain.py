@@ -48,7 +48,8 @@ def test_one_odd_signal_is_named_with_its_rank_in_the_class(classes: Classes) ->
     assert odd["rank_in_class"] > 0.99
     assert odd["median_in_class"] == pytest.approx(200, abs=15)
     assert f"higher than {odd['rank_in_class']:.1%} of «{found['best_class']}»" in odd["sentence"]
-    assert "against it, one signal is unusual" in found["sentence"]
+    assert "against it, 1 of 6 signals are unusual" in found["sentence"]
+    assert found["unusual"] == {"signals": 1, "of": 6, "expected": pytest.approx(0.6)}
 
 
 def test_an_account_like_nobody_fits_badly(classes: Classes) -> None:
