@@ -53,7 +53,8 @@ class Numbers(click.ParamType):
     "--sizes",
     type=Numbers(int),
     default="",
-    help="Numbers of records instead, e.g. 50,100,200,500,1500; each account has one of them.",
+    help="Numbers of records instead, e.g. 50,100,200,500,1500; each account has one of them. "
+    "labrai: sizes of the windows, default 1500,100.",
 )
 @click.option(
     "--attack-share",
@@ -255,7 +256,14 @@ def command(
         found = runs.ablation(worlds, how, console, **common)
     elif protocol == "labrai":
         found = runs.labrai(
-            base.data, detectors, list(numbers), console, windows=windows, pairs=pairs, workers=workers
+            base.data,
+            detectors,
+            list(numbers),
+            console,
+            windows=windows,
+            sizes=sizes,
+            pairs=pairs,
+            workers=workers,
         )
     else:
         attacked = [each for _, each in worlds if each.attack_share > 0]

@@ -222,6 +222,7 @@ def labrai(
     console: Console,
     *,
     windows: int,
+    sizes: Sequence[int],
     pairs: int,
     workers: int,
 ) -> dict[str, Any]:
@@ -231,7 +232,16 @@ def labrai(
 
     names = list(dict.fromkeys(detectors)) or [protocol.OURS, *protocol.BASELINES]
     with reporter("evaluate labrai") as advance:
-        found = protocol.run(data, names, seeds, pairs=pairs, count=windows, workers=workers, report=advance)
+        found = protocol.run(
+            data,
+            names,
+            seeds,
+            pairs=pairs,
+            count=windows,
+            sizes=sizes or protocol.WINDOWS,
+            workers=workers,
+            report=advance,
+        )
     print_labrai(found, console)
     return found
 

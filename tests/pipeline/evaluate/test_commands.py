@@ -94,3 +94,27 @@ def test_thin_hydras_and_wide_specialists(tmp_path: Path) -> None:
     (world,) = found["worlds"]
     assert world["attackers"] == world["attackers_with_too_few_records"] > 0
     assert world["left_out"] == ["hydra", "hydra_covered"]
+
+
+def test_labrai(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.evaluate.labrai.POOL_ROWS", 600)
+    words = [
+        "--protocol",
+        "labrai",
+        "--detector",
+        "windows",
+        "--seeds",
+        "1",
+        "--pairs",
+        "1",
+        "--windows",
+        "5",
+    ]
+    found = figures([*words, "--sizes", "60", "--simulated-prompts"], tmp_path)
+    assert list(found["table"]) == ["60"]
+    assert found["table"]["60"]["windows"]["pure"]["value"] == 1.0
+    assert "windows of 60 records" in capsys.readouterr().out
+    assert run(["evaluate", *words[:-1], "4"]) == 2
+    capsys.readouterr()
+    assert run(["evaluate", "--protocol", "labrai", "--detector", "nothing", "--simulated-prompts"]) == 2
+    assert "no baseline 'nothing'" in capsys.readouterr().err

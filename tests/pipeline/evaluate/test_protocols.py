@@ -169,7 +169,8 @@ def test_labrai_windows_hold_their_mix() -> None:
     assert {pair.attack for pair in labrai.pairs_of(topics, 11, 1)} == set(topics.sources)
 
 
-def test_labrai_finds_what_is_pure_and_hardly_accuses() -> None:
+def test_labrai_finds_what_is_pure_and_hardly_accuses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(labrai, "POOL_ROWS", 1500)
     found = labrai.run(None, ["mmd", "windows"], [1], pairs=1, count=5, sizes=(100,))
     table = found["table"]["100"]
     for name in ("mmd", "windows"):
