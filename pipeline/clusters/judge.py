@@ -1,6 +1,6 @@
 """Judge groups: the sum of a group's profiles as one account, and what is said of it as a group.
 
-The score is a sum of curves (`curves.Curves`). Its p-value is conformal against benign groups that the same procedure
+The score is a sum of small trees (`models.GroupTrees`), and so a sum of what each number adds. Its p-value is conformal against benign groups that the same procedure
 found in other worlds (companies, labs, tenants of one application, workers that share a job out, accounts merely
 alike), with a fitted tail beyond their 90 % quantile. It says how rare such a score is *among benign groups like
 those*: exchangeability of this lake's benign groups with them is an assumption, and no lake can test it by itself.
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from pipeline.clusters.curves import Curves
     from pipeline.clusters.find import Cluster
+    from pipeline.clusters.models import GroupTrees
     from pipeline.signals import SignalTable
 
 FEWEST_ACCOUNTS = 50
@@ -40,18 +40,18 @@ SUM = "sum_"
 
 SURROUNDINGS = ("network_entropy", "user_agent_entropy", "minute_entropy", "other_language_share")
 
-JUDGED: dict[str, int] = {
-    "members": 1,
-    "likeness": 1,
-    "union_overlap": -1,
-    "missing_overlap": 1,
-    "own_repeats": -1,
-    "topic_gain": 1,
-    "topic_evenness": 1,
-    "topics_met": 1,
-    **{SUM + name: 0 for name in SIGNALS if name not in SURROUNDINGS},
-}
-"""The numbers that a group is judged by, and which way each may point (0: either).
+JUDGED: tuple[str, ...] = (
+    "members",
+    "likeness",
+    "union_overlap",
+    "missing_overlap",
+    "own_repeats",
+    "topic_gain",
+    "topic_evenness",
+    "topics_met",
+    *(SUM + name for name in SIGNALS if name not in SURROUNDINGS),
+)
+"""The numbers that a group is judged by.
 
 What ties the members (networks, payment, user agents, parameters, hours, sizes) found the group and is not held
 against it: companies, labs and campuses share all of that. How alike the members are, and how many (up to eight), only
@@ -94,7 +94,7 @@ def judge_clusters(
     sums: SignalTable,
     lake: SignalTable,
     *,
-    model: Curves | None = None,
+    model: GroupTrees | None = None,
     null: NDArray[np.float64] | None = None,
 ) -> Judgement:
     """Judge groups.
@@ -114,7 +114,7 @@ def judge_clusters(
     -------
     Judgement
         ``ranks`` are of the summed profile's signals in the lake; ``contributions`` of `GROUP_SIGNALS` and, under
-        `SUM`, of the summed profile's; they add up to the score less the intercept.
+        `SUM`, of the summed profile's; they add up to the score less the base of the trees.
     """
     model = model or shipped_groups()
     null = shipped_null() if null is None else null
@@ -128,7 +128,7 @@ def judge_clusters(
     if not enough:
         score[:] = np.nan
         p[:] = np.nan
-    parts = {name: np.round(part, 9) for name, part in model.parts(numbers).items()}
+    parts = model.parts(numbers)
     return Judgement(score, p, {name.removeprefix(SUM): each for name, each in ranks.items()}, parts)
 
 

@@ -3,15 +3,67 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pipeline.clusters.curves import Curves
+from pipeline.detectors.forest.trees import Trees
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
 
 FILE = "clusters.json"
+MISSING = -100.0
+"""What a tree sees of a number that is not there."""
+
+_TYPES = {
+    "roots": np.int32,
+    "signal": np.int16,
+    "threshold": np.float32,
+    "left": np.int32,
+    "right": np.int32,
+    "value": np.float64,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class GroupTrees:
+    """Boosted shallow trees on the numbers of a group, ``names`` in the order of the trees' numbers."""
+
+    names: tuple[str, ...]
+    trees: Trees
+
+    @staticmethod
+    def matrix(names: tuple[str, ...], numbers: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
+        """float64[n, names], `MISSING` where there is no number."""
+        return np.stack([np.nan_to_num(numbers[name], nan=MISSING) for name in names], axis=1)
+
+    def score(self, numbers: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
+        """Log odds, float64[n], nine decimals."""
+        found: NDArray[np.float64] = np.round(self.trees.scores(self.matrix(self.names, numbers)), 9)
+        return found
+
+    def parts(self, numbers: Mapping[str, NDArray[np.float64]]) -> dict[str, NDArray[np.float64]]:
+        """What each number adds to ``trees.base``, float64[n] each; they add up to the score."""
+        found = self.trees.contributions(self.matrix(self.names, numbers))
+        return {name: np.round(found[:, i], 9) for i, name in enumerate(self.names)}
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain numbers."""
+        arrays = {name: array.tolist() for name, array in self.trees.arrays().items()}
+        return {"names": list(self.names), **arrays}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> GroupTrees:
+        """What `to_json` gave."""
+        arrays: dict[str, Any] = {name: np.array(value[name], kind) for name, kind in _TYPES.items()}
+        return cls(tuple(value["names"]), Trees(**arrays))
 
 
 @cache
@@ -28,9 +80,9 @@ def shipped_pairs() -> Curves:
 
 
 @cache
-def shipped_groups() -> Curves:
+def shipped_groups() -> GroupTrees:
     """Log odds that a group attacks."""
-    return Curves.from_json(shipped()["groups"])
+    return GroupTrees.from_json(shipped()["groups"])
 
 
 @cache

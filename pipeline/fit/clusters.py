@@ -3,7 +3,7 @@
 Worlds are evaluation worlds with honest fleets and with campaigns that share some, all or none of their surroundings
 (`pipeline.evaluate.groups`), every figure of them drawn anew; one in five sends no metadata. Pairs are learnt from
 half of the worlds and groups found by them in the other half, and the other way round; the shipped curves of pairs are
-those of all worlds. The benign groups' scores, each from curves that did not see its world, are the null that
+those of all worlds. The benign groups' scores, each by trees that did not see its world, are the null that
 p-values are read from.
 """
 
@@ -29,7 +29,7 @@ from pipeline.clusters.candidates import candidate_pairs
 from pipeline.clusters.curves import Curves, fingerprint
 from pipeline.clusters.find import find_clusters, group_columns
 from pipeline.clusters.judge import JUDGED, judged_numbers, sum_ranks
-from pipeline.clusters.models import FILE
+from pipeline.clusters.models import FILE, GroupTrees
 from pipeline.clusters.pairs import PAIR_SIGNALS, PairReader
 from pipeline.clusters.ties import AccountTies
 from pipeline.detectors.base import MIN_RECORDS
@@ -37,6 +37,7 @@ from pipeline.engine import Engine
 from pipeline.evaluate.groups import GroupSettings, with_groups
 from pipeline.evaluate.worlds import EvaluationSettings, build_evaluation_world
 from pipeline.fit.curves import fit_curves
+from pipeline.fit.forest import boost
 from pipeline.parameters import Parameters
 from pipeline.signals import SIGNALS, Context, Population, SignalTable, signal_table
 
@@ -59,6 +60,14 @@ MOST_PAIRS = 40
 
 CAMPAIGN_WEIGHT = 3.0
 FOLDS = 5
+TREES: dict[str, Any] = {
+    "max_depth": 2,
+    "n_estimators": 200,
+    "learning_rate": 0.05,
+    "subsample": 0.5,
+    "max_features": 0.3,
+    "min_samples_leaf": 8,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,21 +195,21 @@ def groups_of(world: ClusterWorld, model: Curves) -> Groups:
     return Groups(clusters, numbers, attack)
 
 
-def fit_groups(parts: Sequence[Groups], penalty: float = 1.0) -> Curves:
-    """Curves of groups; attacking and benign ones weigh the same in all."""
+def fit_groups(parts: Sequence[Groups]) -> GroupTrees:
+    """Trees of groups; attacking and benign ones weigh the same in all."""
     attack = np.concatenate([part.attack for part in parts]) >= 0.5
     numbers = judged_numbers(
         {name: np.concatenate([part.numbers[name] for part in parts]) for name in parts[0].numbers}
     )
     weight = np.where(attack, 0.5 / max(attack.mean(), 1e-9), 0.5 / max(1 - attack.mean(), 1e-9))
-    return fit_curves(numbers, attack, weight, knots=4, penalty=penalty, directions=JUDGED)
+    return GroupTrees(JUDGED, boost(GroupTrees.matrix(JUDGED, numbers), attack, weight, 1, **TREES))
 
 
-def cross_scores(parts: Sequence[Groups], penalty: float = 1.0) -> list[NDArray[np.float64]]:
-    """Scores of each world's groups by curves that did not see the world."""
+def cross_scores(parts: Sequence[Groups]) -> list[NDArray[np.float64]]:
+    """Scores of each world's groups by trees that did not see the world."""
     out: list[NDArray[np.float64]] = [np.empty(0)] * len(parts)
     for fold in range(FOLDS):
-        model = fit_groups([part for i, part in enumerate(parts) if i % FOLDS != fold], penalty)
+        model = fit_groups([part for i, part in enumerate(parts) if i % FOLDS != fold])
         for i in range(fold, len(parts), FOLDS):
             out[i] = model.score(judged_numbers(parts[i].numbers)) if parts[i].clusters else np.empty(0)
     return out

@@ -126,7 +126,7 @@ def main() -> None:
     say = sys.stdout.write
     ties, payments, hydra = make_ties(options.accounts)
     say(f"{options.accounts} accounts made, {peak():.2f} GB\n")
-    began = time.perf_counter()
+    began, worked = time.perf_counter(), time.process_time()
     reader = PairReader(ties, payments)
     one, two = candidate_pairs(reader)
     took = time.perf_counter() - began
@@ -139,7 +139,8 @@ def main() -> None:
     start = time.perf_counter()
     groups = communities(one, two, log_odds)
     say(f"communities: {len(groups)} in {time.perf_counter() - start:.1f} s\n")
-    say(f"all: {time.perf_counter() - began:.1f} s, peak {peak():.2f} GB\n")
+    spent = time.process_time() - worked
+    say(f"all: {time.perf_counter() - began:.1f} s, {spent:.1f} s of processor time, peak {peak():.2f} GB\n")
     together = (hydra[one] == hydra[two]) & (hydra[one] >= 0)
     linked = np.unique(np.concatenate([one[together], two[together]]))
     say(f"hydra accounts with a pair of their own campaign: {len(linked) / max(1, (hydra >= 0).sum()):.1%}\n")
