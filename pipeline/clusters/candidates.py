@@ -39,9 +39,10 @@ SCREEN_DIMENSIONS = 128
 SPARE = 2
 """The screen keeps so many times the accounts wanted, about."""
 
-_ROWS, _COLUMNS = 1024, 8192
+_ROWS, _COLUMNS = 512, 4096
 _SAMPLED = 4096
 _BLOCK = 8192
+_AXIS = 4000
 
 
 def candidate_pairs(reader: PairReader, product: Product = host_product) -> tuple[Integers, Integers]:
@@ -131,20 +132,25 @@ def projected(vectors: Floats) -> Floats:
     sample = vectors[np.arange(size) * len(vectors) // size].astype(np.float64)
     # Sums of products of integers: exact in float64.
     _, axes = np.linalg.eigh(sample.T @ sample)
-    axes = np.round(axes[:, -SCREEN_DIMENSIONS:], 6).astype(np.float32)
+    # Integers again, so that the products below are exact whatever the number of threads.
+    axes = np.rint(axes[:, -SCREEN_DIMENSIONS:] * _AXIS).astype(np.float32)
     out = np.empty((len(vectors), axes.shape[1]), np.float32)
     for start in range(0, len(vectors), 65_536):
-        out[start : start + 65_536] = np.rint(vectors[start : start + 65_536] @ axes)
+        out[start : start + 65_536] = np.rint(vectors[start : start + 65_536] @ axes / np.float32(_AXIS))
     return out
 
 
 def _thresholds(vectors: Floats, sample: Floats, wanted: int, product: Product) -> Floats:
     """The ``wanted``-th largest product of each with the sample, itself among them; 1 at least, float32[n]."""
-    out = np.ones(len(vectors), np.float32)
     place = max(0, len(sample) - wanted - 1)
-    for start in range(0, len(vectors), _ROWS):
+
+    def block(start: int) -> Floats:
         value = product(vectors[start : start + _ROWS], sample)
-        out[start : start + _ROWS] = np.partition(value, place, axis=1)[:, place]
+        value.partition(place, axis=1)
+        found: Floats = value[:, place].copy()
+        return found
+
+    out = np.concatenate(in_threads(block, range(0, len(vectors), _ROWS)))
     return np.maximum(out, np.float32(1.0))
 
 
@@ -154,8 +160,9 @@ def _above(vectors: Floats, least: Floats, product: Product) -> tuple[Integers, 
     Only the upper triangle of blocks is computed.
     """
     n = len(vectors)
-    ones, twos, values = [], [], []
-    for low in range(0, n, _ROWS):
+
+    def rows(low: int) -> list[tuple[Integers, Integers, Floats]]:
+        found = []
         high = min(low + _ROWS, n)
         for left in range(low, n, _COLUMNS):
             right = min(left + _COLUMNS, n)
@@ -165,10 +172,12 @@ def _above(vectors: Floats, least: Floats, product: Product) -> tuple[Integers, 
             place = np.flatnonzero(hit)
             row, column = place // (right - left) + low, place % (right - left) + left
             upper = row < column
-            ones.append(row[upper])
-            twos.append(column[upper])
-            values.append(value.reshape(-1)[place[upper]])
-    return np.concatenate(ones), np.concatenate(twos), np.concatenate(values)
+            found.append((row[upper], column[upper], value.reshape(-1)[place[upper]]))
+        return found
+
+    parts = [part for found in in_threads(rows, range(0, n, _ROWS)) for part in found]
+    one, two, value = (np.concatenate(each) for each in zip(*parts, strict=True))
+    return one, two, value
 
 
 def _keys(one: Integers, two: Integers, n: int) -> Integers:
