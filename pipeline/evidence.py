@@ -43,11 +43,13 @@ def evidence(table: SignalTable, judgement: Judgement, reference: Reference, row
             }
         )
     signals.sort(key=lambda each: (-each["contribution"], each["signal"]))
+    # That a signal has no value may count, but there is nothing to say of it.
+    told = [each for each in signals if each["value"] is not None]
     return {
         "records": int(table.records[row]),
         "population": {"name": reference.name, "accounts": reference.accounts},
-        "sentences": [_sentence(each) for each in signals[:SENTENCES] if each["contribution"] >= WORTH],
-        "against": [_sentence(each) for each in signals[:-4:-1] if each["contribution"] <= -WORTH],
+        "sentences": [_sentence(each) for each in told[:SENTENCES] if each["contribution"] >= WORTH],
+        "against": [_sentence(each) for each in told[:-4:-1] if each["contribution"] <= -WORTH],
         "signals": signals,
         "limits": (
             "Evidence, not proof: research, evaluation and applications on the same content can look like this. "

@@ -12,12 +12,12 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from pipeline.alerts import find_reference
-from pipeline.detectors import get_detector
 from pipeline.detectors.robust import LAKE
 from pipeline.errors import LakeError
 from pipeline.evidence import evidence
 from pipeline.lake.documents import canonical
 from pipeline.lake.reader import read_profiles
+from pipeline.lake_models import detector_of
 from pipeline.lake_records import joint_digest, record_digests
 from pipeline.scoring import judge_range
 from pipeline.signals import Context, signal_table
@@ -105,7 +105,7 @@ def rederive_all(
 
     found = []
     for alert in alerts:
-        chosen = detector or get_detector(alert.detector)
+        chosen = detector or detector_of(snapshot.store, alert.detector, alert.provenance["detector"])
         differences, profile = _subject(snapshot, engine, alert, chosen)
         if profile is not None and _of_a_run(alert):
             source = alert.provenance

@@ -106,8 +106,8 @@ def judged(
     )
 
 
-def account_rows(accounts: Subjects) -> pa.Table:
-    """`account_scores`, a row for every account."""
+def account_rows(accounts: Subjects, benign_class: Sequence[str | None]) -> pa.Table:
+    """`account_scores`, a row for every account; ``benign_class`` is whose like each is."""
     fingerprint = accounts.reference.fingerprint
     n = len(accounts.table)
     columns: dict[str, Any] = {
@@ -120,7 +120,7 @@ def account_rows(accounts: Subjects) -> pa.Table:
         "q_value": _nullable(accounts.q),
         "decision": [accounts.decision(row) for row in range(n)],
         "verdict_id": pa.array(list(accounts.held.verdict_id), pa.string()),
-        "benign_class": [None] * n,
+        "benign_class": pa.array(benign_class, pa.string()),
         "detector": [accounts.detector] * n,
         "reference": [fingerprint] * n,
         "first_seen": pa.array(accounts.first, pa.int64()).cast(pa.timestamp("us")),

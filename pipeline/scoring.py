@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.account_signals import filled
+from pipeline.alert_records import telling_records
 from pipeline.alerts import Alert, Scope, alert_table, make_alert
 from pipeline.clusters import Cluster, find_clusters
 from pipeline.detectors import get_detector
@@ -23,6 +24,7 @@ from pipeline.lake.reader import read_profiles
 from pipeline.lake_accounts import lookback_range, payments_of, read_accounts
 from pipeline.lake_details import read_details
 from pipeline.lake_records import joint_digest, record_digests
+from pipeline.likeness import Likeness, class_column, find_classes, likeness
 from pipeline.score_tables import Subjects, account_rows, cluster_rows, judged, member_rows
 from pipeline.signals import Context, SignalTable, signal_table
 from pipeline.signals.every import EVERY
@@ -55,6 +57,7 @@ if TYPE_CHECKING:
 DEFAULT_FDR = 0.05
 # With fewer accounts to be judged, ranks among themselves say too little: the shipped reference judges.
 MIN_POPULATION = 200
+DEFAULT_DETECTOR, SMALL_LAKE_DETECTOR = "forest", "robust"
 REPLACED = ("account_scores", "cluster_scores", "clusters")
 KEPT = {"alerts": ("alert_id",), "reference_populations": ("reference", "benign_class", "signal")}
 CLUSTER_CALIBRATION = (
@@ -145,7 +148,7 @@ def judge_lake(
     Parameters
     ----------
     detector
-        Default: the robust one.
+        Default: the forest, and the robust one in a lake of fewer than `MIN_POPULATION` scorable accounts.
     as_of
         Judge the windows before this time (naive UTC); default: all, and the end of the last window is the time.
     lookback
@@ -206,7 +209,6 @@ def judge_range(
     standing
         Verdicts to judge with; default: those of the snapshot that stand as of ``as_of``.
     """
-    detector = detector or get_detector()
     window = engine.window_seconds * 1_000_000
     lake = read_accounts(snapshot, engine, start, stop, report, vector=vector)
     if as_of is None and len(lake.last):
@@ -231,8 +233,13 @@ def judge_range(
         report=report,
     )
     table = details.table
+    # Ranks among a few accounts say too little for a forest: a small lake is judged by its profiles alone.
+    detector = detector or get_detector(DEFAULT_DETECTOR if own else SMALL_LAKE_DETECTOR)
     if own:
-        reference = detector.reference(LAKE, without_attackers(details.population, standing), population)
+        among = without_attackers(details.population, standing)
+        reference = detector.reference(LAKE, among, population)
+        classes = find_classes(among, reference, detector.judge(among, reference))
+        reference = reference.with_classes(classes.references)
     scope = Scope(
         vector=snapshot.vector if vector is None else vector,
         manifest=snapshot.manifest.number,
@@ -247,6 +254,7 @@ def judge_range(
     common: dict[str, Any] = {"window": window, "scope": scope, "as_of": as_of, "fdr": fdr}
     held = Held.accounts(table.account_id.tolist(), standing)
     accounts = judged(detector, table, reference, first=lake.first, last=lake.last, held=held, **common)
+    alike = likeness(table, reference)
     clusters = find_clusters(lake.ties, payments_of(snapshot, vector) if len(lake.ties) else {})
     totals, first, last = _totals(snapshot, engine, clusters, scope, vector)
     sums = SignalTable.joined([filled(signal_table(total, context)) for total in totals], list(EVERY))
@@ -255,12 +263,12 @@ def judge_range(
     )
     groups = judged(detector, sums, reference, first=first, last=last, held=held, **common)
     alerts = [
-        *_account_alerts(snapshot, engine, accounts, standing, vector),
+        *_account_alerts(snapshot, engine, accounts, alike, standing, vector),
         *_cluster_alerts(snapshot, groups, clusters, totals, standing, vector),
     ]
     alerts.sort(key=lambda alert: (alert.p_value, -alert.score, alert.alert_id))
     tables = {
-        "account_scores": account_rows(accounts),
+        "account_scores": account_rows(accounts, class_column(alike, accounts.judgement)),
         "cluster_scores": cluster_rows(groups, clusters),
         "clusters": member_rows(clusters, lake.ties, as_of),
         "alerts": alert_table(alerts),
@@ -369,6 +377,7 @@ def _account_alerts(
     snapshot: Snapshot,
     engine: Engine,
     accounts: Subjects,
+    alike: Likeness,
     standing: Standing,
     vector: Mapping[str, int] | None,
 ) -> list[Alert]:
@@ -379,6 +388,7 @@ def _account_alerts(
     scope = accounts.scope
     profiles = read_profiles(snapshot, engine, names, scope.start, scope.stop, vector=vector).by_account()
     digests = record_digests(snapshot, names, scope.start, scope.stop, vector)
+    telling = telling_records(snapshot, engine, names, scope, vector)
     return [
         make_alert(
             profiles.of_accounts([name]),
@@ -387,7 +397,11 @@ def _account_alerts(
             subject_kind="account",
             members=[name],
             records=joint_digest(digests, [name]),
-            extra=account_evidence(name, standing),
+            extra={
+                "benign_explanation": alike.explanation(accounts.judgement, row),
+                "look_at": telling.get(name),
+                **account_evidence(name, standing),
+            },
         )
         for row, name in zip(rows, names, strict=True)
     ]

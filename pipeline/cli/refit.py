@@ -83,11 +83,7 @@ def _refit() -> Refit:
     except ModuleNotFoundError as error:
         msg = f"`distillwatch refit` needs the package {error.name}, which is not installed: pip install 'distillwatch[fit]'"
         raise UsageError(msg) from error
-    found: Refit | None = getattr(forest, "refit", None)
-    if found is None:
-        msg = "this version fits forests to simulated worlds alone (`python -m pipeline.fit.forest`), not yet to verdicts"
-        raise UsageError(msg)
-    return found
+    return forest.refit
 
 
 def _row(name: str, figures: Figures) -> dict[str, object]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -12,7 +14,6 @@ from pipeline.cli.output import Format, format_option, print_mappings
 
 if TYPE_CHECKING:
     from datetime import datetime
-    from pathlib import Path
 
     from pipeline.alerts import Alert
     from pipeline.scoring import Scoring
@@ -39,6 +40,17 @@ COLUMNS = ("subject", "kind", "members", "records", "score", "p_value", "why", "
     type=click.FloatRange(0, min_open=True),
     help="Judge so many days before that; default: all.",
 )
+@click.option(
+    "--model",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Judge by this forest, made by `distillwatch refit`; it is kept in the lake.  [default: the shipped one]",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(1),
+    default=min(4, os.cpu_count() or 1),
+    help="Processes that read records; the answer does not depend on it.  [default: a core each, up to 4]",
+)
 @format_option
 def command(
     *,
@@ -47,6 +59,8 @@ def command(
     fdr: float,
     as_of: datetime | None,
     lookback_days: float | None,
+    model: Path | None,
+    workers: int,
     format_: Format,
 ) -> None:
     """Judge every account and cluster of a lake, publish the tables, and print the alert list.
@@ -57,6 +71,7 @@ def command(
     from pipeline.assembly import engine_for, open_lake
     from pipeline.cli.progress import reporter
     from pipeline.clock import SystemClock
+    from pipeline.lake_models import use_model
     from pipeline.scoring import score_lake
 
     clock = SystemClock()
@@ -68,9 +83,11 @@ def command(
             lake.snapshot(),
             engine,
             clock,
+            detector=None if model is None else use_model(lake.store, model),
             as_of=as_of,
             lookback=timedelta(days=lookback_days) if lookback_days else None,
             fdr=fdr,
+            workers=workers,
             report=lambda what, done, total: advance(done, total, what),
         )
     print_mappings([_row(alert) for alert in scoring.alerts], format_, columns=COLUMNS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pipeline.detectors.forest import ForestDetector
 from pipeline.detectors.robust import RobustDetector
 from pipeline.errors import UsageError
 
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
 
     from pipeline.detectors.base import Detector
 
-DETECTORS: dict[str, Callable[[], Detector]] = {"robust": RobustDetector}
+DETECTORS: dict[str, Callable[[], Detector]] = {"forest": ForestDetector, "robust": RobustDetector}
 
 
 def get_detector(name: str = "robust") -> Detector:
@@ -29,4 +30,4 @@ def get_detector(name: str = "robust") -> Detector:
     return DETECTORS[name]()
 
 
-__all__ = ["DETECTORS", "RobustDetector", "get_detector"]
+__all__ = ["DETECTORS", "ForestDetector", "RobustDetector", "get_detector"]

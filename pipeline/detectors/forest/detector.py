@@ -5,8 +5,9 @@ a value has the middle rank. What the trees were fitted to are simulated worlds 
 (`pipeline.fit.wild`), so a score means "like the harvests there, unlike the honest accounts there".
 
 p-value: ``p_worlds^(1 - w) p_lake^w`` with w = `LAKE_WEIGHT`. ``p_worlds`` is the share of benign accounts of other worlds
-with such a score or a higher one, judged by trees that had not seen their world (conformal: valid if the lake's benign
-accounts are exchangeable with the worlds'); beyond the 98 % quantile a generalised Pareto tail. ``p_lake`` is the tail of
+*of its class* with such a score or a higher one, judged by trees that had not seen their world
+(`pipeline.classes.calibration`; conformal: valid if the lake's benign accounts are exchangeable with the worlds' of their
+class); in the tail a generalised Pareto distribution. ``p_lake`` is the tail of
 the lake's own scores, fitted between quantiles that up to 7 % of attackers do not reach (valid if the benign tail goes
 on as it began). Neither assumption holds exactly: a lake with benign kinds that no world had breaks the first, a lake
 whose honest accounts fall into two groups breaks the second.
@@ -18,19 +19,22 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pipeline.classes.classes import shipped_classes
 from pipeline.detectors.base import Judgement, scorable
 from pipeline.detectors.forest.model import shipped_forest
 from pipeline.detectors.reference import Reference
-from pipeline.detectors.tail import MiddleTail, ParetoTail
+from pipeline.detectors.tail import MiddleTail
 from pipeline.signals.base import Population
+from pipeline.signals.every import DETAILS
+from pipeline.signals.table import SignalTable
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
     from pipeline.detectors.forest.model import Forest
-    from pipeline.signals import SignalTable
 
-NULL_START = 0.98
 LAKE_WEIGHT = 1 / 3
 DIGITS = 9
 # Signals that have a value must be this share of those that the trees ask for, else nothing is said.
@@ -53,7 +57,8 @@ class ForestDetector:
         self.fingerprint = self.forest.fingerprint
         used = self.forest.trees.used(len(self.forest.names)).astype(np.float64)
         self._use = used / max(used.sum(), 1.0)
-        self._null = ParetoTail.fitted(self.forest.null, NULL_START)
+        # Memberships in other classes than those of the null mean nothing to it: then all accounts are of one.
+        self._classes = shipped_classes() if shipped_classes().fingerprint == self.forest.classes else None
 
     def reference(self, name: str, table: SignalTable, population: Population | None = None) -> Reference:
         """A population's own reference: how its scorable accounts are distributed in each signal, and their scores."""
@@ -73,8 +78,9 @@ class ForestDetector:
         """Judge accounts by a reference."""
         score, matrix, ranks = self._scores(table, reference)
         known = ~np.isnan(score)
-        p_value = np.full(len(table), np.nan)
-        p_value[known] = self._p_values(score[known], reference)
+        # Accounts of a large lake that were not read in detail stood out in nothing: they count in the list, at the end.
+        p_value = np.where(scorable(table) & self._shallow(ranks), 1.0, np.nan)
+        p_value[known] = self._p_values(score, self.memberships(table, reference), reference)[known]
         parts = np.round(self.forest.trees.contributions(matrix), DIGITS)
         parts[~known] = 0.0
         return Judgement(
@@ -100,19 +106,28 @@ class ForestDetector:
         score = np.where(usable, np.round(self.forest.trees.scores(matrix), DIGITS), np.nan)
         return score, matrix, ranks
 
-    def _p_values(self, score: NDArray[np.float64], reference: Reference) -> NDArray[np.float64]:
-        worlds = self.world_p_values(score)
+    def _shallow(self, ranks: Mapping[str, NDArray[np.float64]]) -> NDArray[np.bool_]:
+        """Accounts with profile signals and no others."""
+        known = {name: ~np.isnan(each) for name, each in ranks.items()}
+        nothing = np.zeros(len(next(iter(ranks.values()))), bool)
+        deep = np.any([nothing, *(there for name, there in known.items() if name in DETAILS)], axis=0)
+        shallow = np.any([nothing, *(there for name, there in known.items() if name not in DETAILS)], axis=0)
+        return np.asarray(shallow & ~deep)
+
+    def memberships(self, table: SignalTable, reference: Reference) -> NDArray[np.float64] | None:
+        """Whose like each account is among the shipped classes, float64[n, classes]; None without classes."""
+        if self._classes is None:
+            return None
+        names = [name for name in self._classes.space if name in table.columns and name in reference.signals]
+        ranks = {name: reference.signals[name].rank(table.columns[name]) for name in names}
+        return self._classes.assign(SignalTable(table.account_id, table.records, ranks))
+
+    def _p_values(
+        self, score: NDArray[np.float64], memberships: NDArray[np.float64] | None, reference: Reference
+    ) -> NDArray[np.float64]:
+        null = self.forest.null
+        worlds = null.pooled(score) if memberships is None else null.p_value(score, memberships)
         if reference.score is None or not reference.score.accounts:
             return worlds
         lake = MiddleTail.fitted(reference.score.quantiles).p_value(score)
         return np.asarray(worlds ** (1 - LAKE_WEIGHT) * lake**LAKE_WEIGHT)
-
-    def world_p_values(self, score: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Share of the worlds' benign accounts with such a score or a higher one."""
-        null = self.forest.null
-        above = len(null) - np.searchsorted(null, score, side="left")
-        return np.where(
-            score > self._null.start,
-            self._null.p_value(score),
-            np.minimum((above + 1) / (len(null) + 1), 1.0),
-        )

@@ -10,10 +10,12 @@ import json
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
+from zipfile import BadZipFile
 
 import numpy as np
 
+from pipeline.classes.calibration import ClassNull
 from pipeline.detectors.forest.trees import Trees
 from pipeline.errors import UsageError
 
@@ -23,8 +25,47 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FOREST_FILE = Path(__file__).parents[2] / "data" / "forest.npz"
+_SAMPLE = ("ranks", "score", "memberships", "weight")
 NEUTRAL = 0.5
 """Rank of a signal without a value."""
+
+
+@dataclass(frozen=True, slots=True)
+class NullSample:
+    """Some of the benign accounts behind a null, so that further trees can be calibrated without the worlds.
+
+    ``ranks`` uint8[k, signals] are ranks times 255; ``score`` float64[k] by trees fitted without the account's world;
+    ``memberships`` float32[k, classes]; ``weight`` float64[k], accounts that each stands for: the highest scores are
+    all there, the others are thinned out.
+    """
+
+    ranks: NDArray[np.uint8]
+    score: NDArray[np.float64]
+    memberships: NDArray[np.float32]
+    weight: NDArray[np.float64]
+
+    @classmethod
+    def of(
+        cls,
+        ranks: NDArray[np.float64],
+        score: NDArray[np.float64],
+        memberships: NDArray[np.float64],
+        top: float = 0.05,
+        others: int = 2000,
+    ) -> NullSample:
+        """Of all benign accounts of the worlds: the highest ``top`` of them, and ``others`` evenly over the rest."""
+        order = np.argsort(score, kind="stable")
+        cut = round(len(order) * (1 - top))
+        rest = order[np.unique(np.arange(others) * cut // others)] if cut else order[:0]
+        chosen = np.concatenate([rest, order[cut:]])
+        weight = np.ones(len(chosen))
+        weight[: len(rest)] = cut / max(1, len(rest))
+        return cls(
+            np.rint(ranks[chosen] * 255).astype(np.uint8),
+            score[chosen],
+            memberships[chosen].astype(np.float32),
+            weight,
+        )
 
 
 @dataclass(frozen=True)
@@ -38,20 +79,20 @@ class Forest:
     trees
         Fitted to ranks within each account's own world.
     null
-        float64[k], ascending: scores of benign accounts of simulated worlds, each by trees fitted without its world.
-    null_class
-        int16[k], the kind of each, as a place in ``classes``.
+        Of scores of benign accounts of simulated worlds, each by trees fitted without its world: by benign class.
     classes
-        Names of the benign kinds of the worlds.
+        Fingerprint of the classes that the null's memberships are of.
+    sample
+        Accounts behind the null.
     fitted
         What it was fitted on: settings, seeds, counts, versions.
     """
 
     names: tuple[str, ...]
     trees: Trees
-    null: NDArray[np.float64]
-    null_class: NDArray[np.int16]
-    classes: tuple[str, ...]
+    null: ClassNull
+    classes: str
+    sample: NullSample
     fitted: Mapping[str, Any]
 
     @cached_property
@@ -64,12 +105,12 @@ class Forest:
         return digest.hexdigest()
 
     def _arrays(self) -> dict[str, NDArray[Any]]:
-        head = json.dumps([self.names, self.classes, dict(self.fitted)], sort_keys=True).encode()
+        head = [self.names, self.null.to_json(), self.classes, dict(self.fitted)]
+        text = json.dumps(head, sort_keys=True).encode()
         return {
-            "head": np.frombuffer(head, np.uint8),
-            "null": self.null,
-            "null_class": self.null_class,
+            "head": np.frombuffer(text, np.uint8),
             **self.trees.arrays(),
+            **{f"null_{name}": getattr(self.sample, name) for name in _SAMPLE},
         }
 
     def save(self, path: Path) -> None:
@@ -79,8 +120,8 @@ class Forest:
             np.savez_compressed(file, **arrays)
 
     @classmethod
-    def load(cls, path: Path) -> Forest:
-        """Read what `save` wrote.
+    def load(cls, path: Path | IO[bytes]) -> Forest:
+        """Read what `save` wrote, a file's content or its name.
 
         Raises
         ------
@@ -90,10 +131,10 @@ class Forest:
         try:
             with np.load(path, allow_pickle=False) as file:
                 arrays = {name: file[name] for name in file.files}
-            names, classes, fitted = json.loads(arrays.pop("head").tobytes())
-            null, null_class = arrays.pop("null"), arrays.pop("null_class")
-            return cls(tuple(names), Trees(**arrays), null, null_class, tuple(classes), fitted)
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            names, null, classes, fitted = json.loads(arrays.pop("head").tobytes())
+            sample = NullSample(**{name: arrays.pop(f"null_{name}") for name in _SAMPLE})
+            return cls(tuple(names), Trees(**arrays), ClassNull.from_json(null), classes, sample, fitted)
+        except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:
             msg = f"{path} is not a fitted forest ({error}); make one with `distillwatch refit` or leave --model out"
             raise UsageError(msg) from error
 
