@@ -147,8 +147,7 @@ def _thresholds(vectors: Floats, sample: Floats, wanted: int, product: Product) 
     def block(start: int) -> Floats:
         value = product(vectors[start : start + _ROWS], sample)
         value.partition(place, axis=1)
-        found: Floats = value[:, place].copy()
-        return found
+        return np.array(value[:, place], np.float32)
 
     out = np.concatenate(in_threads(block, range(0, len(vectors), _ROWS)))
     return np.maximum(out, np.float32(1.0))
