@@ -145,9 +145,10 @@ def _thresholds(vectors: Floats, sample: Floats, wanted: int, product: Product) 
     place = max(0, len(sample) - wanted - 1)
 
     def block(start: int) -> Floats:
-        value = product(vectors[start : start + _ROWS], sample)
+        value: Floats = product(vectors[start : start + _ROWS], sample)
         value.partition(place, axis=1)
-        return np.array(value[:, place], np.float32)
+        least: Floats = np.array(value[:, place], np.float32)
+        return least
 
     out = np.concatenate(in_threads(block, range(0, len(vectors), _ROWS)))
     return np.maximum(out, np.float32(1.0))
