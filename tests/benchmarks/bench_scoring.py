@@ -1,15 +1,22 @@
-"""What scoring costs: ``python tests/benchmarks/bench_scoring.py [--accounts 6000] [--records 60] [--workers 2]``.
+"""What scoring costs: ``python tests/benchmarks/bench_scoring.py [--accounts 100000] [--records 60] [--workers 2]``.
 
-Makes a lake of so many accounts with about so many records each, landed and rolled up, and judges it in a process of its
-own. Timed is `judge_lake` alone: reading profiles and records from the lake, every signal, ranks, scores, clusters,
-alerts and tables; nothing is published. Making, landing and rolling up the records is not timed. Printed are the
-wall seconds of the whole and of its two readings, and the largest memory of the judging process (with ``--workers``
-above 1, of its largest worker too). Lakes above `DETAIL` scorable accounts are read in detail by sample and candidates.
+Makes a lake of so many accounts with about ``--records`` records each (Poisson, so that at 60 nine in ten can be
+scored; ``--spread S``: log-normal around that median), landed and rolled up, and judges it in a process of its own.
+Records lie in six hours of a week for each account: six windows. Timed is `judge_lake` alone, from opened lake to
+finished tables in memory: reading profiles and records, every signal, ranks, scores, classes, clusters, alerts. Making
+the lake is not timed, writing the result files is timed apart.
+
+Printed are wall seconds and the largest memory of each stage; a stage that calls another does not count its time. With
+``--workers`` above 1 the largest worker's memory too. Lakes above `DETAIL` scorable accounts are read in detail by sample
+and candidates. ``--lake`` names a folder where the made lake is kept and found again; ``--no-clusters`` finds none.
 """
 
 from __future__ import annotations
 
 import argparse
+import cProfile
+import functools
+import inspect
 import multiprocessing
 import resource
 import sys
@@ -24,7 +31,10 @@ import numpy as np
 import pyarrow as pa
 from lake_support import NEVER, START, decoded, engine, make_lake, make_lander
 
-from pipeline import scoring
+from pipeline import lake_accounts, lake_details, scoring
+from pipeline.clusters import AccountTies
+from pipeline.detectors.base import MIN_RECORDS
+from pipeline.detectors.forest import ForestDetector
 from pipeline.lake import Lake
 from pipeline.records.schema import OPTIONAL_FIELDS, record_schema
 from pipeline.spaces import EmbeddingSpace
@@ -34,20 +44,48 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from pipeline.landing import PartitionLander
+
 SPACE = EmbeddingSpace()
 BATCH = 4000
 """Accounts of a segment."""
 
 DAYS, TOPICS, NOISES = 7, 64, 4096
+MAKERS = 2
+"""Processes that make the lake, a partition each."""
+
+MOST_RECORDS = 5000
+
+STAGES: dict[str, list[tuple[Any, str]]] = {
+    "read profiles": [(scoring, "read_accounts")],
+    "profile signals": [(lake_accounts, "signal_table"), (lake_accounts.LakeAccounts, "with_population")],
+    "first stage": [(scoring, "_first_stage")],
+    "details: profiles": [(lake_details, "_summed")],
+    "details: signals": [(scoring, "read_details")],
+    "reference": [(ForestDetector, "reference")],
+    "judge": [(scoring, "judged"), (ForestDetector, "judge")],
+    "classes": [(scoring, "find_classes"), (scoring, "likeness"), (scoring, "class_column")],
+    "clusters: ties": [(AccountTies, "of"), (AccountTies, "joined"), (scoring, "payments_of")],
+    "clusters": [(scoring, name) for name in ("find_clusters", "judge_clusters", "_totals")],
+    "alerts": [(scoring, name) for name in ("_account_alerts", "_cluster_alerts")],
+    "tables": [(scoring, name) for name in ("account_rows", "cluster_rows", "member_rows", "alert_table")],
+    "write tables": [(scoring, "publication")],
+}
+"""What is timed as what; a function that there is not is passed over."""
 
 
-def make_records(first: int, accounts: int, each: int, offset: int, topic_id: str, topic: str) -> pa.Table:
+def make_records(
+    first: int, accounts: int, each: int, spread: float, offset: int, lander: PartitionLander
+) -> pa.Table:
     """Accounts with a few topics, a few hours and some repeated prompts each."""
     rng = np.random.default_rng([first, accounts, each])
     fixed = np.random.default_rng(0)
     centres = fixed.standard_normal((TOPICS, SPACE.dimension))
     noises = fixed.standard_normal((NOISES, SPACE.dimension)).astype(np.float32)
-    size = np.maximum(rng.poisson(each, accounts), 1)
+    if spread:
+        size = np.clip(rng.lognormal(np.log(each), spread, accounts), 1, MOST_RECORDS).astype(np.int64)
+    else:
+        size = np.maximum(rng.poisson(each, accounts), 1)
     owner = np.repeat(np.arange(accounts), size)
     count = len(owner)
     own = rng.integers(0, TOPICS, (accounts, 8))
@@ -78,12 +116,12 @@ def make_records(first: int, accounts: int, each: int, offset: int, topic_id: st
 
     data = pa.py_buffer(embeddings)
     columns: dict[str, Any] = {
-        "topic_id": [topic_id] * count,
-        "topic": [topic] * count,
-        "partition": np.zeros(count, np.int32),
+        "topic_id": [lander.chain.topic_id] * count,
+        "topic": [lander.topic] * count,
+        "partition": np.full(count, lander.chain.partition, np.int32),
         "offset": offset + np.arange(count),
         "row": np.zeros(count, np.int32),
-        "request_id": [f"r{offset + i}" for i in range(count)],
+        "request_id": [f"r{first}-{i}" for i in range(count)],
         # Names are spread over the alphabet, as hashes are.
         "account_id": [f"a{name}" for name in _names(first, accounts)[owner]],
         "event_time": times,
@@ -115,78 +153,173 @@ def _names(first: int, accounts: int) -> NDArray[np.object_]:
     return np.array([f"{number:016x}" for number in numbers.tolist()], object)
 
 
-def fill(folder: Path, accounts: int, each: int) -> int:
-    """Land the records; how many."""
-    lake = make_lake(folder, space=SPACE)
-    lander = make_lander(lake, settings=NEVER)
+def fill(folder: Path, accounts: int, each: int, spread: float) -> None:
+    """Land the records, in several processes with a partition each."""
+    make_lake(folder, space=SPACE)
+    makers = [
+        multiprocessing.get_context("spawn").Process(
+            target=_fill, args=(folder, accounts, each, spread, number)
+        )
+        for number in range(MAKERS)
+    ]
+    for maker in makers:
+        maker.start()
+    for maker in makers:
+        maker.join()
+        if maker.exitcode:
+            sys.exit("making the lake failed")
+
+
+def _fill(folder: Path, accounts: int, each: int, spread: float, partition: int) -> None:
+    """The segments of one partition."""
+    lander = make_lander(Lake.open(folder), settings=NEVER, partition=partition)
     offset = 0
-    for first in range(0, accounts, BATCH):
+    for first in range(partition * BATCH, accounts, MAKERS * BATCH):
         some = min(BATCH, accounts - first)
-        table = make_records(first, some, each, offset, lander.chain.topic_id, lander.topic)
+        table = make_records(first, some, each, spread, offset, lander)
         lander.accept(decoded(table), offset, offset + table.num_rows)
         offset += table.num_rows
         lander.land()
         lander.roll_up()
-    return offset
 
 
-def judge(folder: Path, workers: int) -> None:
-    """Judge the lake, and print what it cost."""
-    seconds: dict[str, float] = {}
+class Stopwatch:
+    """Seconds and largest memory of each stage; the innermost one that runs has both."""
 
-    def timed(name: str) -> None:
-        inner: Callable[..., Any] = getattr(scoring, name)
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self.busy: dict[str, float] = {}
+        self.memory: dict[str, float] = {}
+        self._running = ["else"]
+        self._since, self._worked = time.perf_counter(), _busy()
 
+    def _turn(self) -> None:
+        now, worked, stage = time.perf_counter(), _busy(), self._running[-1]
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + now - self._since
+        self.busy[stage] = self.busy.get(stage, 0.0) + worked - self._worked
+        self.memory[stage] = max(self.memory.get(stage, 0.0), _peak())
+        self._since, self._worked = time.perf_counter(), _busy()
+
+    def watch(self, stage: str, holder: Any, name: str) -> None:
+        """Time what is called under this name."""
+        inner = inspect.getattr_static(holder, name, None)
+        if inner is None:
+            return
+        plain: Callable[..., Any] = inner.__func__ if isinstance(inner, classmethod) else inner
+
+        @functools.wraps(plain)
         def outer(*arguments: Any, **options: Any) -> Any:
-            began = time.perf_counter()
-            found = inner(*arguments, **options)
-            seconds[name] = time.perf_counter() - began
-            kept[name] = found
-            return found
+            self._turn()
+            self._running.append(stage)
+            try:
+                return plain(*arguments, **options)
+            finally:
+                self._turn()
+                self._running.pop()
 
-        setattr(scoring, name, outer)
+        setattr(holder, name, classmethod(outer) if isinstance(inner, classmethod) else outer)
 
-    kept: dict[str, Any] = {}
-    timed("read_accounts")
-    timed("read_details")
-    snapshot = Lake.open(folder).snapshot()
-    began, busy = time.perf_counter(), time.process_time()
-    found = scoring.judge_lake(snapshot, engine(SPACE), workers=workers)
-    wall, cpu = time.perf_counter() - began, time.process_time() - busy
+    def stop(self) -> None:
+        """Count what ran last."""
+        self._turn()
+
+    def say(self) -> None:
+        """A line for each stage, in the order of the registry."""
+        for stage in [*STAGES, "else"]:
+            if stage in self.seconds:
+                print(
+                    f"  {stage:18} {self.seconds[stage]:7.1f} s wall {self.busy[stage]:7.1f} s CPU {self.memory[stage]:6.2f} GB"
+                )
+
+
+def _busy() -> float:
+    """Processor seconds so far, those of ended workers too."""
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
-    cpu += children.ru_utime + children.ru_stime
-    for name, value in seconds.items():
-        print(f"  {name:16} {value:7.1f} s wall")
-    details = kept["read_details"]
+    return time.process_time() + children.ru_utime + children.ru_stime
+
+
+def _peak() -> float:
+    """Largest memory since the last call in GB; where the system does not say, since the process began."""
+    try:
+        status = Path("/proc/self/status").read_text()
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    return int(status.split("VmHWM:")[1].split()[0]) / 1e6
+
+
+def judge(folder: Path, workers: int, clusters: bool, profile: Path | None) -> None:
+    """Judge the lake, and print what it cost."""
+    if not clusters:
+        # Nobody can be tied to anybody then.
+        nobody = AccountTies.joined([], SPACE.dimension)
+        setattr(AccountTies, "of", classmethod(lambda cls, windows: nobody))  # noqa: B010
+    kept: list[Any] = []
+    read = lake_details.read_details
+
+    def reading(*arguments: Any, **options: Any) -> Any:
+        kept.append(read(*arguments, **options))
+        return kept[-1]
+
+    setattr(scoring, "read_details", reading)  # noqa: B010 -- not a name that the module hands on
+    watch = Stopwatch()
+    for stage, functions in STAGES.items():
+        for holder, name in functions:
+            watch.watch(stage, holder, name)
+    lake = Lake.open(folder)
+    snapshot = lake.snapshot()
+    profiler = cProfile.Profile() if profile else None
+    began, busy = time.perf_counter(), _busy()
+    if profiler is not None:
+        profiler.enable()
+    found = scoring.judge_lake(snapshot, engine(SPACE), workers=workers)
+    wall, cpu = time.perf_counter() - began, _busy() - busy
+    scoring.publication(lake, found)
+    if profiler is not None and profile is not None:
+        profiler.disable()
+        profiler.dump_stats(profile)
+    watch.stop()
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    watch.say()
+    table = kept[0].table
+    print(
+        f"judge_lake {wall:.1f} s wall, {cpu:.1f} s CPU, {workers} workers; {found.accounts:,} accounts with "
+        f"{int(table.records.sum()):,} records, {int((table.records >= MIN_RECORDS).sum()):,} scorable, "
+        f"{int(kept[0].detailed.sum()):,} in detail, of these {int(kept[0].sampled.sum()):,} sampled; "
+        f"{found.tables['cluster_scores'].num_rows} clusters, {len(found.alerts)} alerts"
+    )
     own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     print(
-        f"judge_lake         {wall:7.1f} s wall, {cpu:.1f} s CPU; {found.accounts:,} accounts, "
-        f"{kept['read_accounts'].scorable:,} scorable, {int(details.detailed.sum()):,} in detail, of these "
-        f"{int(details.sampled.sum()):,} sampled; {len(found.alerts)} alerts"
-    )
-    print(
-        f"  memory {own:.2f} GB at most"
+        f"  memory {max(own, *watch.memory.values()):.2f} GB at most"
         + (f", {children.ru_maxrss / 1e6:.2f} GB a worker" if workers > 1 else "")
     )
 
 
 def main(arguments: Any) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--accounts", type=int, default=6000)
+    parser.add_argument("--accounts", type=int, default=100_000)
     parser.add_argument("--records", type=int, default=60)
-    parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--folder", type=Path, default=None)
+    parser.add_argument("--spread", type=float, default=0.0)
+    parser.add_argument("--workers", type=int, nargs="+", default=[2])
+    parser.add_argument("--folder", type=Path, default=None, help="where temporary lakes are made")
+    parser.add_argument("--lake", type=Path, default=None, help="keep the lake here, or judge the one there")
+    parser.add_argument("--no-clusters", action="store_true")
+    parser.add_argument("--profile", type=Path, default=None, help="write what cProfile found here")
     options = parser.parse_args(arguments)
-    with tempfile.TemporaryDirectory(dir=options.folder) as folder:
-        began = time.perf_counter()
-        records = fill(Path(folder), options.accounts, options.records)
-        print(f"  {records:,} records made, landed and rolled up in {time.perf_counter() - began:.1f} s")
-        judging = multiprocessing.get_context("spawn").Process(
-            target=judge, args=(Path(folder), options.workers)
-        )
-        judging.start()
-        judging.join()
-    sys.exit(judging.exitcode)
+    with tempfile.TemporaryDirectory(dir=options.folder) as temporary:
+        folder = options.lake or Path(temporary) / "lake"
+        if not folder.exists():
+            began = time.perf_counter()
+            fill(folder, options.accounts, options.records, options.spread)
+            print(f"  made, landed and rolled up in {time.perf_counter() - began:.1f} s", flush=True)
+        for workers in options.workers:
+            judging = multiprocessing.get_context("spawn").Process(
+                target=judge, args=(folder, workers, not options.no_clusters, options.profile)
+            )
+            judging.start()
+            judging.join()
+            if judging.exitcode:
+                sys.exit(judging.exitcode)
 
 
 if __name__ == "__main__":
