@@ -62,27 +62,19 @@ class ForestDetector:
 
     def reference(self, name: str, table: SignalTable, population: Population | None = None) -> Reference:
         """A population's own reference: how its scorable accounts are distributed in each signal, and their scores."""
-        from dataclasses import replace
-
-        rows = scorable(table)
-        kept = replace(
-            table,
-            account_id=table.account_id[rows],
-            records=table.records[rows],
-            columns={key: values[rows] for key, values in table.columns.items()},
-        )
+        kept = _rows(table, scorable(table))
         reference = Reference.of(name, kept, population or Population.empty())
         return reference.with_scores(self._scores(kept, reference)[0])
 
     def judge(self, table: SignalTable, reference: Reference) -> Judgement:
         """Judge accounts by a reference."""
-        score, matrix, ranks = self._scores(table, reference)
-        known = ~np.isnan(score)
+        score, known, matrix, ranks = self._scores(table, reference)
         # Accounts of a large lake that were not read in detail stood out in nothing: they count in the list, at the end.
         p_value = np.where(scorable(table) & self._shallow(ranks), 1.0, np.nan)
-        p_value[known] = self._p_values(score, self.memberships(table, reference), reference)[known]
-        parts = np.round(self.forest.trees.contributions(matrix), DIGITS)
-        parts[~known] = 0.0
+        kept = _rows(table, known)
+        p_value[known] = self._p_values(score[known], self.memberships(kept, reference), reference)
+        parts = np.zeros((len(table), matrix.shape[1]))
+        parts[known] = np.round(self.forest.trees.contributions(matrix), DIGITS)
         return Judgement(
             score,
             p_value,
@@ -92,19 +84,21 @@ class ForestDetector:
 
     def _scores(
         self, table: SignalTable, reference: Reference
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64], dict[str, NDArray[np.float64]]]:
-        """Scores (NaN where nothing can be said), the trees' matrix, and ranks by signal."""
+    ) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float64], dict[str, NDArray[np.float64]]]:
+        """Scores (NaN where nothing can be said), the rows that have one, the trees' matrix of these, ranks by signal."""
         nothing = np.full(len(table), np.nan)
         ranks = {}
         for name in self.forest.names:
             values, distribution = table.columns.get(name), reference.signals.get(name)
             ranks[name] = nothing if values is None or distribution is None else distribution.rank(values)
-        matrix = self.forest.matrix(ranks)
         there = np.stack([~np.isnan(ranks[name]) for name in self.forest.names], axis=1)
-        usable = scorable(table) & (there @ self._use >= MIN_KNOWN)
+        usable = np.flatnonzero(scorable(table) & (there @ self._use >= MIN_KNOWN))
+        # Most accounts of a large lake are not usable: they cost nothing here.
+        matrix = self.forest.matrix({name: ranks[name][usable] for name in self.forest.names})
         # Sums of a thousand leaves: the last digits depend on nothing but the order, and are cut off all the same.
-        score = np.where(usable, np.round(self.forest.trees.scores(matrix), DIGITS), np.nan)
-        return score, matrix, ranks
+        score = nothing.copy()
+        score[usable] = np.round(self.forest.trees.scores(matrix), DIGITS)
+        return score, usable, matrix, ranks
 
     def _shallow(self, ranks: Mapping[str, NDArray[np.float64]]) -> NDArray[np.bool_]:
         """Accounts with profile signals and no others."""
@@ -131,3 +125,8 @@ class ForestDetector:
             return worlds
         lake = MiddleTail.fitted(reference.score.quantiles).p_value(score)
         return np.asarray(worlds ** (1 - LAKE_WEIGHT) * lake**LAKE_WEIGHT)
+
+
+def _rows(table: SignalTable, rows: NDArray[np.bool_] | NDArray[np.int64]) -> SignalTable:
+    columns = {name: values[rows] for name, values in table.columns.items()}
+    return SignalTable(table.account_id[rows], table.records[rows], columns)
