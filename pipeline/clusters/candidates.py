@@ -147,11 +147,11 @@ def _thresholds(vectors: Floats, sample: Floats, wanted: int, product: Product) 
     def block(start: int) -> Floats:
         value: Floats = product(vectors[start : start + _ROWS], sample)
         value.partition(place, axis=1)
-        least: Floats = np.array(value[:, place], np.float32)
-        return least
+        return np.array(value[:, place], np.float32)
 
     out = np.concatenate(in_threads(block, range(0, len(vectors), _ROWS)))
-    return np.maximum(out, np.float32(1.0))
+    floored: Floats = np.maximum(out, np.float32(1.0))
+    return floored
 
 
 def _above(vectors: Floats, least: Floats, product: Product) -> tuple[Integers, Integers, Floats]:

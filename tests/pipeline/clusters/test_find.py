@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from pipeline.clusters import find
 from pipeline.clusters.communities import communities
 from pipeline.clusters.curves import Curve, Curves
 from pipeline.clusters.find import EDGES_A_MEMBER, Cluster, find_clusters, group_columns
@@ -59,6 +60,20 @@ def test_edges_lie_inside_and_are_the_best_of_each_member(found: list[Cluster]) 
         assert all(edge.log_odds >= 0 for edge in each.edges)
 
 
+def test_of_many_edges_each_member_keeps_its_best(
+    lake, found: list[Cluster], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(find, "EDGES_A_MEMBER", 1)
+    for whole, few in zip(found, find_clusters(lake.ties(), lake.payments, model=MODEL), strict=True):
+        best = set()
+        for member in whole.members:
+            mine = [edge for edge in whole.edges if member in (edge.account_a, edge.account_b)]
+            mine.sort(key=lambda edge: (-edge.log_odds, edge.account_a, edge.account_b))
+            best.add((mine[0].account_a, mine[0].account_b))
+        assert {(edge.account_a, edge.account_b) for edge in few.edges} == best
+        assert len(best) < len(whole.edges)
+
+
 def test_nobody_is_found_where_nobody_belongs_together(lake) -> None:
     ties = lake.ties()
     users = np.flatnonzero([name.startswith("user") for name in ties.account_id])
@@ -78,6 +93,18 @@ def test_two_cliques_with_a_bridge_are_two_groups_whatever_the_order() -> None:
         flip = np.random.default_rng(seed).random(len(some)) < 0.5
         some[flip] = some[flip][:, ::-1]
         found = communities(some[:, 0], some[:, 1], odds[order], resolution=0.1)
+        assert [group.tolist() for group in found] == wanted
+
+
+def test_communities_of_a_tangle_do_not_depend_on_the_order() -> None:
+    rng = np.random.default_rng(8)
+    pairs = np.unique(np.sort(rng.integers(0, 60, (300, 2)), axis=1), axis=0)
+    pairs = pairs[pairs[:, 0] < pairs[:, 1]]
+    odds = np.round(rng.uniform(0, 2, len(pairs)), 3)
+    wanted = [group.tolist() for group in communities(pairs[:, 0], pairs[:, 1], odds, resolution=0.2)]
+    for seed in range(6):
+        order = np.random.default_rng(seed).permutation(len(pairs))
+        found = communities(pairs[order, 1], pairs[order, 0], odds[order], resolution=0.2)
         assert [group.tolist() for group in found] == wanted
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from pipeline.clusters import pairs
 from pipeline.clusters.pairs import PAIR_SIGNALS, PairReader, expected_overlap, pool_sizes
 
 
@@ -60,6 +61,16 @@ def test_shared_values_are_counted_as_sets_say(reader: PairReader) -> None:
     ]
     assert plain == [1, 1, 0]
     np.testing.assert_allclose(np.expm1(reader.signals(one, two)["rare_networks"]), plain)
+
+
+def test_what_everybody_has_ties_nobody() -> None:
+    sketches = np.full((50, 64), 2**64 - 1, np.uint64)
+    sketches[:, 0] = 7  # of all
+    sketches[:33, 1] = 8  # of one too many
+    sketches[:32, 2] = 9
+    rare = pairs._shared_values(sketches, 32)
+    assert rare.sum() == 32
+    assert pairs._shared_values(sketches, None).sum() == 50 + 33 + 32
 
 
 def test_expected_overlap_is_that_of_two_users_of_one_pool() -> None:
