@@ -18,6 +18,7 @@ from pipeline.alerts import Alert, alert_table, find_alert, live_alerts
 from pipeline.assembly import engine_for, open_or_create_lake
 from pipeline.clock import ManualClock
 from pipeline.clusters import AccountTies, find_clusters
+from pipeline.detectors.robust import RobustDetector
 from pipeline.errors import LakeError, UsageError
 from pipeline.ingest import ingest_file
 from pipeline.lake import Lake
@@ -244,17 +245,24 @@ def test_a_record_altered_in_what_the_profile_does_not_hold_is_told(
 
 
 def test_altered_records_of_others_are_told_by_the_population(
-    scored, records: pa.Table, tmp_path: Path
-) -> None:  # type: ignore[no-untyped-def]
-    _, _, scoring = scored
-    alert = next(each for each in scoring.alerts if each.subject_kind == "account")
+    records: pa.Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A lake large enough to be its own population; a small one is judged by the shipped one, and strangers are nothing
+    # to it.
+    monkeypatch.setattr("pipeline.scoring.MIN_POPULATION", 20)
+    robust = RobustDetector()
+    lake, engine = make_lake(tmp_path / "before", records)
+    found = judge_lake(lake.snapshot(), engine, detector=robust, fdr=0.9)
+    alert = next(each for each in found.alerts if each.subject_kind == "account")
     counts = Counter(records["account_id"].to_pylist())
-    accused = {member for each in scoring.alerts for member in each.members}
+    accused = {member for each in found.alerts for member in each.members}
     stranger = next(name for name, n in counts.most_common() if name not in accused)
     rows = rows_of(records, stranger)
-    other, engine = make_lake(tmp_path, changed_at(records, rows[: len(rows) // 2], "output_tokens", 9_999))
+    changed = changed_at(records, rows[: len(rows) // 2], "output_tokens", 9_999)
+    other, engine = make_lake(tmp_path / "after", changed)
     moved = replace(alert, provenance={**alert.provenance, "vector": other.snapshot().vector})
-    assert any("records of other accounts were altered" in text for text in rederive(other, moved, engine))
+    told = rederive(other, moved, engine, detector=robust)
+    assert any("records of other accounts were altered" in text for text in told)
 
 
 def test_an_unknown_alert_is_named(scored) -> None:  # type: ignore[no-untyped-def]
