@@ -15,7 +15,17 @@ import pyarrow.compute as pc
 from pipeline.engine import ENGINE_COLUMNS
 from pipeline.errors import LakeError, SpaceMismatch
 from pipeline.lake.profile_files import MIN_RECORDS
-from pipeline.lake.rowgroups import ACCOUNT, AccountCursor, SortedFile, count_below, gone, plan_cuts, ranges
+from pipeline.lake.rowgroups import (
+    ACCOUNT,
+    AccountCursor,
+    SortedFile,
+    count_below,
+    gone,
+    plan_cuts,
+    ranges,
+    ranges_within,
+    shares,
+)
 from pipeline.lake.selection import WindowKeys, WindowRange, below
 from pipeline.profiles import Profiles
 from pipeline.profiles.schema import PROFILES_SCHEMA, WINDOWS_SCHEMA
@@ -112,6 +122,7 @@ def iter_profiles(
     stop: datetime | None = None,
     *,
     block_windows: int = BLOCK_WINDOWS,
+    between: tuple[str | None, str | None] = (None, None),
 ) -> Iterator[Profiles]:
     """Profiles of all accounts, in key-ordered blocks that share no account.
 
@@ -124,6 +135,8 @@ def iter_profiles(
         As for `read_profiles`.
     block_windows
         Windows of a block, about.
+    between
+        Only accounts with ``between[0] <= account < between[1]``; None is no bound.
 
     Raises
     ------
@@ -139,7 +152,7 @@ def iter_profiles(
         loose = [SortedFile(path) for path in snapshot.loose_files()]
         loose_cursors = [AccountCursor(file, _ENGINE_COLUMNS, window_range.keep) for file in loose]
         coarse = plan_cuts([*(source.windows_file for source in sources), *loose], 4 * block_windows)
-        for low, high in ranges(coarse):
+        for low, high in ranges_within(coarse, *between):
             windows = [concat(source.windows.take(low, high), WINDOWS_SCHEMA) for source in sources]
             records = [piece for cursor in loose_cursors for piece in cursor.take(low, high)]
             cuts = _fine_cuts(windows, records, block_windows)
@@ -153,6 +166,14 @@ def iter_profiles(
                 profiles = landed.profiles()
                 if len(profiles):
                     yield profiles
+    except FileNotFoundError as error:
+        raise gone(error) from error
+
+
+def account_shares(snapshot: Snapshot, parts: int) -> list[tuple[str | None, str | None]]:
+    """About ``parts`` ranges of accounts with about as many records each, for `iter_profiles` in several processes."""
+    try:
+        return list(ranges(shares((SortedFile(path) for path in snapshot.record_files()), parts)))
     except FileNotFoundError as error:
         raise gone(error) from error
 

@@ -184,6 +184,33 @@ def ranges(cuts: Sequence[str]) -> Iterator[tuple[str | None, str | None]]:
     return itertools.pairwise(edges)
 
 
+def ranges_within(
+    cuts: Sequence[str], low: str | None, high: str | None
+) -> Iterator[tuple[str | None, str | None]]:
+    """Ranges between cuts from ``low`` to ``high``; None is an open end.
+
+    Examples
+    --------
+    >>> list(ranges_within(["b", "k"], "c", None)), list(ranges_within(["b", "k"], None, "k"))
+    ([('c', 'k'), ('k', None)], [(None, 'b'), ('b', 'k')])
+    """
+    inner = [cut for cut in cuts if (low is None or cut > low) and (high is None or cut < high)]
+    return itertools.pairwise([low, *inner, high])
+
+
+def shares(files: Iterable[SortedFile], parts: int) -> list[str]:
+    """Accounts at which to cut so that ``parts`` ranges hold about as many rows each; fewer cuts in small files."""
+    edges = sorted(
+        edge
+        for file in files
+        for group in file.groups
+        for edge in (group.low, group.high)
+        if edge is not None
+    )
+    found = {edges[len(edges) * part // parts] for part in range(1, parts)} if edges else set()
+    return sorted(found - set(edges[:1]))
+
+
 def merge_by_account(
     paths: Sequence[Path],
     columns: Sequence[str] | None,

@@ -111,23 +111,41 @@ class Signal:
 
 def slim(profiles: Profiles) -> Profiles:
     """The same accounts with `records` and `kernel_mean` alone: 2 kB each, so that a whole lake can be held."""
-    n = len(profiles)
+    return slim_of(
+        profiles.parameters,
+        profiles.account_id.copy(),
+        profiles.window_start.copy(),
+        profiles.records,
+        profiles.kernel_mean.copy(),
+    )
+
+
+def slim_of(
+    parameters: Parameters,
+    account_id: NDArray[np.object_],
+    window_start: NDArray[np.int64],
+    records: NDArray[np.int64],
+    kernel_mean: NDArray[np.int64],
+) -> Profiles:
+    """What `slim` gives, from its parts: handed to another process, the empty rest would not be empty any more."""
+    blank = Profiles.empty(parameters)
+    n = len(account_id)
 
     def nothing(array: NDArray[np.integer]) -> NDArray[np.int64]:
         return np.broadcast_to(np.zeros((), np.int64), (n, *array.shape[1:]))
 
-    light = np.zeros_like(profiles.light)
-    light[:, 0] = profiles.records
+    light = np.zeros((n, blank.light.shape[1]), np.int64)
+    light[:, 0] = records
     return Profiles(
-        parameters=profiles.parameters,
-        account_id=profiles.account_id.copy(),
-        window_start=profiles.window_start.copy(),
+        parameters=parameters,
+        account_id=account_id,
+        window_start=window_start,
         light=light,
-        cells=nothing(profiles.cells),
-        embedding_sum=nothing(profiles.embedding_sum),
-        moment=nothing(profiles.moment),
-        kernel_mean=profiles.kernel_mean.copy(),
-        hashes=np.broadcast_to(np.uint64(2**64 - 1), (n, *profiles.hashes.shape[1:])),
+        cells=nothing(blank.cells),
+        embedding_sum=nothing(blank.embedding_sum),
+        moment=nothing(blank.moment),
+        kernel_mean=kernel_mean,
+        hashes=np.broadcast_to(np.uint64(2**64 - 1), (n, *blank.hashes.shape[1:])),
     )
 
 
