@@ -63,6 +63,8 @@ class Scope:
         The live look (number of records), or None for a scoring run.
     verdicts
         Digest of the verdicts that stood (`pipeline.verdicts.Standing`); None: none did.
+    groups
+        Fingerprint of what clusters were judged by; None: an account was judged.
     """
 
     vector: Mapping[str, int]
@@ -75,6 +77,7 @@ class Scope:
     lookback: int | None = None
     look: int | None = None
     verdicts: str | None = None
+    groups: str | None = None
 
     def to_json(self, profile: str, records: str | None = None) -> dict[str, Any]:
         """The alert's provenance.
@@ -100,6 +103,7 @@ class Scope:
             "profile": profile,
             "records": records,
             "code": code_fingerprint(),
+            **({} if self.groups is None else {"groups": self.groups}),
         }
 
 
@@ -167,6 +171,8 @@ def make_alert(
     members: Sequence[str],
     records: str | None = None,
     extra: Mapping[str, Any] | None = None,
+    said: Mapping[str, Any] | None = None,
+    subject_id: str | None = None,
 ) -> Alert:
     """The alert about one judged account or cluster.
 
@@ -180,6 +186,11 @@ def make_alert(
         Digest of its landed records, for signals that read them.
     extra
         Added to the evidence.
+    said
+        The evidence; default: what the judged signals say.
+    subject_id
+        Under which the alert is filed, where that is not the profile's name. It is no part of the alert's id: a
+        cluster's lasting name depends on what was published before.
     """
     provenance = subjects.scope.to_json(profile.digest(), records)
     subject = str(profile.account_id[0])
@@ -191,19 +202,23 @@ def make_alert(
         *(provenance[name] for name in ("profile", "detector", "reference", "start", "stop", "look")),
         # Not for live looks, which judge the profile alone: their alerts keep the names they always had.
         *([] if records is None else [records]),
+        *([] if subjects.scope.groups is None else [subjects.scope.groups]),
     ]
     assert subjects.as_of is not None, "an empty lake has no alerts"
     return Alert(
         alert_id=f"alert-{hashlib.blake2b(canonical(named), digest_size=16).hexdigest()}",
         subject_kind=subject_kind,
-        subject_id=subject,
+        subject_id=subject_id or subject,
         members=tuple(sorted(members)),
         detector=subjects.detector,
         first_seen=moment(int(subjects.first[row])),
         last_seen=subjects.last_seen(row),
         score=float(subjects.judgement.score[row]),
         p_value=float(subjects.judgement.p_value[row]),
-        evidence={**evidence(subjects.table, subjects.judgement, subjects.reference, row), **(extra or {})},
+        evidence={
+            **(said or evidence(subjects.table, subjects.judgement, subjects.reference, row)),
+            **(extra or {}),
+        },
         provenance=provenance,
         as_of=subjects.as_of,
         fdr=None if subjects.scope.look is not None else subjects.fdr,

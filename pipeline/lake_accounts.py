@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,31 +11,34 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.account_signals import filled, hourly_activity
-from pipeline.clusters import AccountTies
+from pipeline.clusters.ties import AccountTies
 from pipeline.detectors.base import MIN_RECORDS
-from pipeline.engine import ENGINE_COLUMNS
-from pipeline.lake.reader import iter_profiles
+from pipeline.engine import ENGINE_COLUMNS, Engine
+from pipeline.lake.reader import account_shares, iter_profiles
 from pipeline.lake.selection import below
 from pipeline.lake_records import record_blocks
 from pipeline.profiles import Profiles
 from pipeline.records.schema import KIND_RECORD
 from pipeline.signals import SIGNALS, Context, Population, SignalTable, signal_table
-from pipeline.signals.base import slim
+from pipeline.signals.base import slim, slim_of
 from pipeline.signals.every import EVERY
 from pipeline.times import moment
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime, timedelta
 
     from numpy.typing import NDArray
 
-    from pipeline.engine import Engine
     from pipeline.lake import Snapshot
+    from pipeline.parameters import Parameters
 
 
 DETAIL = 4000
 """Lakes with at most so many scorable accounts have all of them read in detail, larger ones a choice of them."""
+
+SHARED_RECORDS = 500_000
+"""Lakes with fewer records are read before other processes have begun."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +91,50 @@ class LakeAccounts:
         """Accounts with records enough to be judged."""
         return int((self.table.records >= MIN_RECORDS).sum())
 
+    @classmethod
+    def joined(cls, shares: Sequence[LakeAccounts], engine: Engine) -> LakeAccounts:
+        """Several ranges of accounts, one after the other."""
+        population, moved, done = Population.empty(), [], 0
+        for share in shares:
+            population = population.plus(share.population)
+            moved.append(replace(share.activity, row=share.activity.row + done))
+            done += len(share.table)
+        deep = [share.profiles for share in shares if share.profiles is not None]
+        whole = len(deep) == len(shares) and sum(map(len, deep)) <= DETAIL
+        return cls(
+            SignalTable.joined([share.table for share in shares], list(EVERY)),
+            tuple(part for share in shares for part in share.parts),
+            AccountTies.joined([share.ties for share in shares], engine.parameters.space.dimension),
+            np.concatenate([np.empty(0, np.int64), *(share.first for share in shares)]),
+            np.concatenate([np.empty(0, np.int64), *(share.last for share in shares)]),
+            population,
+            Activity.joined(moved),
+            Profiles.merge(Profiles.empty(engine.parameters), *deep) if whole else None,
+        )
+
     def with_population(self, context: Context) -> SignalTable:
         """All profile signals; the others have no value yet."""
         late = {name: signal for name, signal in SIGNALS.items() if signal.needs_population}
         found = SignalTable.joined([signal_table(part, context, late) for part in self.parts], list(late))
         return SignalTable(self.table.account_id, self.table.records, {**self.table.columns, **found.columns})
+
+
+@dataclass(frozen=True, slots=True)
+class _Packed:
+    """`LakeAccounts` on the way from one process to another: of slim profiles only what there is."""
+
+    lake: LakeAccounts
+    parts: tuple[tuple[NDArray[np.object_], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]], ...]
+
+    @classmethod
+    def of(cls, lake: LakeAccounts) -> _Packed:
+        parts = tuple(
+            (part.account_id, part.window_start, part.records, part.kernel_mean) for part in lake.parts
+        )
+        return cls(replace(lake, parts=()), parts)
+
+    def unpacked(self, parameters: Parameters) -> LakeAccounts:
+        return replace(self.lake, parts=tuple(slim_of(parameters, *part) for part in self.parts))
 
 
 def read_accounts(
@@ -103,6 +145,7 @@ def read_accounts(
     report: Callable[[str, int, int], None] | None = None,
     *,
     vector: Mapping[str, int] | None = None,
+    workers: int = 1,
 ) -> LakeAccounts:
     """Read the profiles of a time range once, in blocks.
 
@@ -110,17 +153,77 @@ def read_accounts(
     ----------
     vector
         Only records below these offsets; everything is then computed from records.
+    workers
+        Processes that read a large lake, a range of accounts each; the result does not depend on it.
     """
-    local = {name: signal for name, signal in SIGNALS.items() if not signal.needs_population}
-    tables, parts, ties, first, last, activity = [], [], [], [], [], []
-    population = Population.empty()
-    done = 0
-    deep: list[Profiles] | None = [Profiles.empty(engine.parameters)]
+
+    def told(done: int) -> None:
+        if report is not None:
+            report("accounts", done, 0)
+
+    # A device is one: processes would only take turns on it.
+    shared = workers > 1 and vector is None and engine.backend.name == "numpy"
+    if shared and _records(snapshot) >= SHARED_RECORDS:
+        return LakeAccounts.joined(_read_shares(snapshot, engine, start, stop, workers, told), engine)
     blocks = (
         iter_profiles(snapshot, engine, start, stop)
         if vector is None
         else _profiles_below(snapshot, engine, start, stop, vector)
     )
+    return _read(blocks, engine, told)
+
+
+def _records(snapshot: Snapshot) -> int:
+    return sum(pq.read_metadata(path).num_rows for path in snapshot.record_files())
+
+
+def _read_shares(
+    snapshot: Snapshot,
+    engine: Engine,
+    start: datetime | None,
+    stop: datetime | None,
+    workers: int,
+    told: Callable[[int], None],
+) -> list[LakeAccounts]:
+    """Ranges of accounts, each read by a process of its own, in their order."""
+    from concurrent.futures import ProcessPoolExecutor
+    from multiprocessing import get_context
+
+    done, found = 0, []
+    # More ranges than processes: what comes back is held twice for a moment, and one may be slower than another.
+    between = account_shares(snapshot, 2 * workers)
+    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+        tasks = [
+            pool.submit(_read_share, snapshot, engine.parameters, engine.window_seconds, start, stop, each)
+            for each in between
+        ]
+        while tasks:
+            found.append(tasks.pop(0).result().unpacked(engine.parameters))
+            done += len(found[-1].table)
+            told(done)
+    return found
+
+
+def _read_share(
+    snapshot: Snapshot,
+    parameters: Parameters,
+    window_seconds: int,
+    start: datetime | None,
+    stop: datetime | None,
+    between: tuple[str | None, str | None],
+) -> _Packed:
+    engine = Engine(parameters, window_seconds=window_seconds)
+    blocks = iter_profiles(snapshot, engine, start, stop, between=between)
+    return _Packed.of(_read(blocks, engine, lambda _: None))
+
+
+def _read(blocks: Iterable[Profiles], engine: Engine, told: Callable[[int], None]) -> LakeAccounts:
+    """What is kept of blocks of whole accounts in ascending order."""
+    local = {name: signal for name, signal in SIGNALS.items() if not signal.needs_population}
+    tables, parts, ties, first, last, activity = [], [], [], [], [], []
+    population = Population.empty()
+    done = 0
+    deep: list[Profiles] | None = [Profiles.empty(engine.parameters)]
     for block in blocks:
         accounts = block.by_account()
         # Windows ascend within an account, so the last row of each has the newest.
@@ -139,14 +242,13 @@ def read_accounts(
         tables.append(filled(signal_table(accounts, Context(), local)))
         parts.append(slim(accounts))
         scorable = accounts.take(accounts.records >= MIN_RECORDS)
-        ties.append(AccountTies.of(scorable))
+        ties.append(AccountTies.of(block))
         if deep is not None:
             deep.append(scorable)
             if sum(len(each) for each in deep) > DETAIL:
                 deep = None
         done += len(accounts)
-        if report is not None:
-            report("accounts", done, 0)
+        told(done)
     return LakeAccounts(
         SignalTable.joined(tables, list(EVERY)),
         tuple(parts),

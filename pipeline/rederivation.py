@@ -12,6 +12,8 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from pipeline.alerts import find_reference
+from pipeline.clusters.find import cluster_id
+from pipeline.clusters.judge import judgement_fingerprint
 from pipeline.detectors.robust import LAKE
 from pipeline.errors import LakeError
 from pipeline.evidence import evidence
@@ -140,6 +142,11 @@ def _subject(
         differences.append(
             f"it was judged by detector {source['detector']}, this version has {detector.fingerprint}"
         )
+    groups = source.get("groups")
+    if groups not in {None, judgement_fingerprint()}:
+        differences.append(
+            f"the cluster was judged by figures {groups}, this version has {judgement_fingerprint()}"
+        )
     start, stop = from_text(source["start"]), from_text(source["stop"])
     profile = read_profiles(
         snapshot, engine, alert.members, start, stop, vector=source["vector"]
@@ -148,7 +155,7 @@ def _subject(
     if gone:
         return [*differences, f"no records of {', '.join(gone[:5])} are landed below its offsets"], None
     if alert.subject_kind == "cluster":
-        profile = profile.total(alert.subject_id)
+        profile = profile.total(cluster_id(alert.members))
     if profile.digest() != source["profile"]:
         differences.append(
             f"the profile of {alert.subject_id} from landed records has digest {profile.digest()[:16]}…, the alert "
@@ -201,13 +208,13 @@ def _compared(alert: Alert, scoring: Scoring) -> list[str]:
 
 
 def _row(alert: Alert, scoring: Scoring) -> dict[str, Any]:
-    name, key = (
-        ("account_scores", "account_id")
+    name, key, wanted = (
+        ("account_scores", "account_id", alert.subject_id)
         if alert.subject_kind == "account"
-        else ("cluster_scores", "cluster_id")
+        else ("cluster_scores", "members_hash", cluster_id(alert.members))
     )
     table = scoring.tables[name].select([key, "score", "p_value"])
-    return next((row for row in table.to_pylist() if row[key] == alert.subject_id), {})
+    return next((row for row in table.to_pylist() if row[key] == wanted), {})
 
 
 def _numbers(alert: Alert, score: float | None, p_value: float | None) -> list[str]:

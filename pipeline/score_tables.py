@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pipeline.alerts import Scope
-    from pipeline.clusters import AccountTies, Cluster
+    from pipeline.cluster_scoring import Groups
+    from pipeline.clusters.ties import AccountTies
     from pipeline.detectors.base import Detector, Judgement
     from pipeline.detectors.reference import Reference
     from pipeline.signals import SignalTable
@@ -48,6 +49,27 @@ class Subjects:
     as_of: datetime | None
     fdr: float
     held: Held
+
+    @classmethod
+    def of(
+        cls,
+        table: SignalTable,
+        judgement: Judgement,
+        first: NDArray[np.int64],
+        last: NDArray[np.int64],
+        window: int,
+        *,
+        detector: str,
+        reference: Reference,
+        scope: Scope,
+        as_of: datetime | None,
+        fdr: float,
+        held: Held | None = None,
+    ) -> Subjects:
+        """Judged rows with their place in the list; ``held``: the verdicts on them, default none."""
+        held = held or Held.nothing(len(table))
+        q = list_q_values(judgement.p_value, held.allowed)
+        return cls(table, judgement, q, first, last, window, detector, reference, scope, as_of, fdr, held)
 
     def decision(self, row: int) -> str:
         """``alert``, ``allowed`` (an alert but for a verdict), ``clear``, or ``cannot_tell``.
@@ -99,10 +121,18 @@ def judged(
 ) -> Subjects:
     """Judge the rows of a signal table; ``held``: the verdicts on them, default none."""
     judgement = detector.judge(table, reference)
-    held = held or Held.nothing(len(table))
-    q = list_q_values(judgement.p_value, held.allowed)
-    return Subjects(
-        table, judgement, q, first, last, window, detector.name, reference, scope, as_of, fdr, held
+    return Subjects.of(
+        table,
+        judgement,
+        first,
+        last,
+        window,
+        detector=detector.name,
+        reference=reference,
+        scope=scope,
+        as_of=as_of,
+        fdr=fdr,
+        held=held,
     )
 
 
@@ -132,35 +162,38 @@ def account_rows(accounts: Subjects, benign_class: Sequence[str | None]) -> pa.T
     return pa.table([columns[name] for name in ACCOUNT_SCORES.names], schema=ACCOUNT_SCORES)
 
 
-def cluster_rows(groups: Subjects, clusters: Sequence[Cluster]) -> pa.Table:
+def cluster_rows(subjects: Subjects, groups: Groups) -> pa.Table:
     """`cluster_scores`, a row for every cluster."""
     rows = [
         {
-            **groups.row(number),
-            "cluster_id": cluster.cluster_id,
+            **subjects.row(number),
+            "cluster_id": name,
             "members": len(cluster.members),
             "links": sum(cluster.links) // 2,
             "shared": list(cluster.shared),
+            "members_hash": cluster.cluster_id,
+            **{f"group_{key}": _value(each) for key, each in cluster.numbers.items()},
         }
-        for number, cluster in enumerate(clusters)
+        for number, (cluster, name) in enumerate(zip(groups.clusters, groups.names, strict=True))
     ]
     return pa.Table.from_pylist(rows, schema=CLUSTER_SCORES)
 
 
-def member_rows(clusters: Sequence[Cluster], ties: AccountTies, as_of: datetime | None) -> pa.Table:
+def member_rows(groups: Groups, ties: AccountTies, as_of: datetime | None) -> pa.Table:
     """`clusters`, a row for every member."""
     records = dict(zip(ties.account_id, ties.records.tolist(), strict=True))
     rows = [
         {
-            "cluster_id": cluster.cluster_id,
+            "cluster_id": name,
             "account_id": member,
             "as_of": as_of,
             "records": records[member],
             "centroid_cosine": cosine,
             "links": links,
             "shared": list(cluster.shared),
+            "in_cluster_since": groups.since.get((name, member), as_of),
         }
-        for cluster in clusters
+        for cluster, name in zip(groups.clusters, groups.names, strict=True)
         for member, cosine, links in zip(cluster.members, cluster.cosine, cluster.links, strict=True)
     ]
     return pa.Table.from_pylist(rows, schema=CLUSTERS)

@@ -9,15 +9,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline.account_signals import filled
 from pipeline.alert_records import telling_records
 from pipeline.alerts import Alert, Scope, alert_table, make_alert
-from pipeline.clusters import Cluster, find_clusters
+from pipeline.cluster_scoring import CLUSTER_DETECTOR, Groups, judge_groups
+from pipeline.clusters.explain import group_evidence
+from pipeline.clusters.judge import judgement_fingerprint
+from pipeline.clusters.rows import change_rows, edge_rows
 from pipeline.detectors import get_detector
 from pipeline.detectors.robust import LAKE, RobustDetector, shipped_references
 from pipeline.lake.reader import read_profiles
@@ -26,8 +27,7 @@ from pipeline.lake_details import read_details
 from pipeline.lake_records import joint_digest, record_digests
 from pipeline.likeness import Likeness, class_column, find_classes, likeness
 from pipeline.score_tables import Subjects, account_rows, cluster_rows, judged, member_rows
-from pipeline.signals import Context, SignalTable, signal_table
-from pipeline.signals.every import EVERY
+from pipeline.signals import Context, SignalTable
 from pipeline.tables import TABLES
 from pipeline.times import moment
 from pipeline.verdict_effect import (
@@ -41,9 +41,10 @@ from pipeline.verdicts import Standing
 from pipeline.verdicts import standing as standing_verdicts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
     from datetime import datetime, timedelta
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from pipeline.clock import Clock
@@ -51,19 +52,14 @@ if TYPE_CHECKING:
     from pipeline.detectors.reference import Reference
     from pipeline.engine import Engine
     from pipeline.lake import Lake, Manifest, Snapshot
-    from pipeline.profiles import Profiles
     from pipeline.signals import Population
 
 DEFAULT_FDR = 0.05
 # With fewer accounts to be judged, ranks among themselves say too little: the shipped reference judges.
 MIN_POPULATION = 200
 DEFAULT_DETECTOR, SMALL_LAKE_DETECTOR = "forest", "robust"
-REPLACED = ("account_scores", "cluster_scores", "clusters")
+REPLACED = ("account_scores", "cluster_scores", "clusters", "cluster_edges")
 KEPT = {"alerts": ("alert_id",), "reference_populations": ("reference", "benign_class", "signal")}
-CLUSTER_CALIBRATION = (
-    "The p-value takes the cluster for one account; that benign groups of accounts are spread like single "
-    "accounts was not shown."
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +206,7 @@ def judge_range(
         Verdicts to judge with; default: those of the snapshot that stand as of ``as_of``.
     """
     window = engine.window_seconds * 1_000_000
-    lake = read_accounts(snapshot, engine, start, stop, report, vector=vector)
+    lake = read_accounts(snapshot, engine, start, stop, report, vector=vector, workers=workers)
     if as_of is None and len(lake.last):
         as_of = moment(int(lake.last.max()) + window)
     reference = reference or shipped_references()["shipped"]
@@ -255,22 +251,38 @@ def judge_range(
     held = Held.accounts(table.account_id.tolist(), standing)
     accounts = judged(detector, table, reference, first=lake.first, last=lake.last, held=held, **common)
     alike = likeness(table, reference)
-    clusters = find_clusters(lake.ties, payments_of(snapshot, vector) if len(lake.ties) else {})
-    totals, first, last = _totals(snapshot, engine, clusters, scope, vector)
-    sums = SignalTable.joined([filled(signal_table(total, context)) for total in totals], list(EVERY))
-    held = Held.clusters(
-        [each.cluster_id for each in clusters], [each.members for each in clusters], standing
+    groups = judge_groups(
+        snapshot,
+        engine,
+        lake.ties,
+        payments_of(snapshot, vector) if len(lake.ties) else {},
+        table,
+        context,
+        scope,
+        as_of,
+        vector,
     )
-    groups = judged(detector, sums, reference, first=first, last=last, held=held, **common)
+    grouped = Subjects.of(
+        groups.sums,
+        groups.judgement,
+        groups.first,
+        groups.last,
+        detector=CLUSTER_DETECTOR,
+        reference=reference,
+        held=Held.clusters(groups.names, [each.members for each in groups.clusters], standing),
+        **{**common, "scope": replace(scope, groups=judgement_fingerprint())},
+    )
     alerts = [
         *_account_alerts(snapshot, engine, accounts, alike, standing, vector),
-        *_cluster_alerts(snapshot, groups, clusters, totals, standing, vector),
+        *_cluster_alerts(snapshot, grouped, groups, standing, vector),
     ]
     alerts.sort(key=lambda alert: (alert.p_value, -alert.score, alert.alert_id))
     tables = {
         "account_scores": account_rows(accounts, class_column(alike, accounts.judgement)),
-        "cluster_scores": cluster_rows(groups, clusters),
-        "clusters": member_rows(clusters, lake.ties, as_of),
+        "cluster_scores": cluster_rows(grouped, groups),
+        "clusters": member_rows(groups, lake.ties, as_of),
+        "cluster_edges": edge_rows(groups.clusters, groups.lasting, as_of),
+        "cluster_changes": change_rows(groups.changes),
         "alerts": alert_table(alerts),
         "reference_populations": reference.to_table(as_of if reference.name == LAKE else None),
     }
@@ -317,11 +329,25 @@ def publication(lake: Lake, scoring: Scoring) -> Callable[[Manifest], Manifest]:
             "alerts": _put(lake, "alerts", alerts),
             "reference_populations": _put(lake, "reference_populations", references),
         }
+        kept["cluster_changes"] = _put(lake, "cluster_changes", _changes(lake, manifest, scoring))
         if _judged_more(manifest, scoring):
             return replace(manifest, tables={**manifest.tables, **kept})
         return replace(manifest, tables={**manifest.tables, **files, **kept}, judged=dict(scoring.vector))
 
     return update
+
+
+def _changes(lake: Lake, manifest: Manifest, scoring: Scoring) -> pa.Table:
+    """Who joined and left, of all times; what was said of this time before is said anew."""
+    new = scoring.tables["cluster_changes"]
+    old = [pq.read_table(lake.store.path(file.path)) for file in manifest.tables.get("cluster_changes", ())]
+    if scoring.as_of is None:
+        return pa.concat_tables([new, *old])
+    stamp = pa.scalar(scoring.as_of, pa.timestamp("us"))
+    others = [table.filter(pc.not_equal(table["as_of"], stamp)) for table in old]
+    return pa.concat_tables([*others, new]).sort_by(
+        [(name, "ascending") for name in ("as_of", "cluster_id", "account_id")]
+    )
 
 
 def _judged_more(manifest: Manifest, scoring: Scoring) -> bool:
@@ -354,23 +380,6 @@ def _is_newer(alert: Mapping[str, Any], kept: Mapping[str, Any]) -> bool:
         return bool(alert["as_of"] > kept["as_of"])
     with_verdicts = [Alert.from_row(each).provenance.get("verdicts") for each in (alert, kept)]
     return with_verdicts[0] != with_verdicts[1]
-
-
-def _totals(
-    snapshot: Snapshot,
-    engine: Engine,
-    clusters: Sequence[Cluster],
-    scope: Scope,
-    vector: Mapping[str, int] | None,
-) -> tuple[list[Profiles], np.ndarray[Any, np.dtype[np.int64]], np.ndarray[Any, np.dtype[np.int64]]]:
-    """The sum of each cluster's members, and its first and last window."""
-    totals, first, last = [], [], []
-    for cluster in clusters:
-        windows = read_profiles(snapshot, engine, cluster.members, scope.start, scope.stop, vector=vector)
-        totals.append(windows.by_account().total(cluster.cluster_id))
-        first.append(int(windows.window_start.min()))
-        last.append(int(windows.window_start.max()))
-    return totals, np.array(first, np.int64), np.array(last, np.int64)
 
 
 def _account_alerts(
@@ -409,29 +418,30 @@ def _account_alerts(
 
 def _cluster_alerts(
     snapshot: Snapshot,
-    groups: Subjects,
-    clusters: Sequence[Cluster],
-    totals: Sequence[Profiles],
+    subjects: Subjects,
+    groups: Groups,
     standing: Standing,
     vector: Mapping[str, int] | None,
 ) -> list[Alert]:
-    rows = [row for row in range(len(clusters)) if groups.decision(row) == "alert"]
-    names = sorted({member for row in rows for member in clusters[row].members})
-    digests = record_digests(snapshot, names, groups.scope.start, groups.scope.stop, vector) if names else {}
+    rows = [row for row in range(len(groups)) if subjects.decision(row) == "alert"]
+    names = sorted({member for row in rows for member in groups.clusters[row].members})
+    scope = subjects.scope
+    digests = record_digests(snapshot, names, scope.start, scope.stop, vector) if names else {}
     return [
         make_alert(
-            totals[row],
-            groups,
+            groups.totals[row],
+            subjects,
             row,
             subject_kind="cluster",
-            members=clusters[row].members,
-            records=joint_digest(digests, clusters[row].members),
-            extra={
-                "shared": list(clusters[row].shared),
-                "links": sum(clusters[row].links) // 2,
-                "calibration": CLUSTER_CALIBRATION,
-                **cluster_evidence(clusters[row].cluster_id, clusters[row].members, standing),
+            members=groups.clusters[row].members,
+            records=joint_digest(digests, groups.clusters[row].members),
+            subject_id=groups.names[row],
+            said={
+                "records": int(groups.sums.records[row]),
+                "population": {"name": subjects.reference.name, "accounts": subjects.reference.accounts},
+                **group_evidence(groups.clusters, groups.sums, groups.judgement, row),
             },
+            extra=cluster_evidence(groups.names[row], groups.clusters[row].members, standing),
         )
         for row in rows
     ]

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import pyarrow as pa
 
+from pipeline.clusters.group_signals import GROUP_SIGNALS
+from pipeline.clusters.rows import CLUSTER_CHANGES, CLUSTER_EDGES
 from pipeline.errors import UsageError
 from pipeline.signals.every import EVERY
 
@@ -58,6 +60,7 @@ CLUSTERS = pa.schema(
         pa.field("centroid_cosine", pa.float64()),  # of this member with the cluster without it
         pa.field("links", pa.int64(), nullable=False),  # other members it is linked to
         pa.field("shared", pa.list_(pa.string()), nullable=False),  # what the links rest on, sorted
+        pa.field("in_cluster_since", TIMESTAMP),  # as of which run it joined, without a break since
     ]
 )
 
@@ -68,6 +71,8 @@ CLUSTER_SCORES = pa.schema(
         pa.field("members", pa.int64(), nullable=False),
         pa.field("links", pa.int64(), nullable=False),
         pa.field("shared", pa.list_(pa.string()), nullable=False),
+        pa.field("members_hash", pa.string()),  # the name made of today's members alone
+        *(pa.field(f"group_{name}", pa.float64()) for name in GROUP_SIGNALS),
         pa.field("detector", pa.string(), nullable=False),
         pa.field("reference", pa.string()),
         pa.field("first_seen", TIMESTAMP),
@@ -134,6 +139,8 @@ TABLES: dict[str, pa.Schema] = {
     "account_scores": ACCOUNT_SCORES,
     "cluster_scores": CLUSTER_SCORES,
     "clusters": CLUSTERS,
+    "cluster_edges": CLUSTER_EDGES,
+    "cluster_changes": CLUSTER_CHANGES,
     "alerts": ALERTS,
     "reference_populations": REFERENCE_POPULATIONS,
     "verdicts": VERDICTS,

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 FLOOR = 1e-15
 # A sum of bounded curves is bounded, so the shape may be negative; not by much, for that would be bold.
 SHAPES = (-0.2, 0.5)
-# Between these quantiles up to 7 % of attackers at the top leave the scores of the others.
-MIDDLE = (0.80, 0.93)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,35 +78,3 @@ class NormalTail:
         """Probability of a larger score."""
         found: NDArray[np.float64] = ndtr(-(scores - self.centre) / self.scale)
         return np.maximum(found, FLOOR)
-
-
-@dataclass(frozen=True, slots=True)
-class MiddleTail:
-    """An exponential tail fitted between two quantiles of a population, so that what lies above them does not move it.
-
-    ``P(score > s) = above exp(-(s - start) / scale)`` for s over ``start``; ``scale`` by maximum likelihood from the scores
-    between the quantiles `MIDDLE`, those above counted as censored there. Attackers above the second quantile make it a
-    little heavier, which accuses fewer. Below ``start``: the share of the population above.
-    """
-
-    quantiles: NDArray[np.float64]
-    start: float
-    above: float
-    scale: float
-
-    @classmethod
-    def fitted(cls, quantiles: NDArray[np.float64]) -> MiddleTail:
-        """Fit to scores, or to evenly spaced quantiles of them."""
-        ordered = np.sort(quantiles)
-        low, high = MIDDLE
-        start, end = (float(value) for value in np.quantile(ordered, [low, high]))
-        excess = np.minimum(ordered[ordered > start], end) - start
-        seen = int((ordered[ordered > start] <= end).sum())
-        return cls(ordered, start, 1 - low, max(float(excess.sum()) / max(seen, 1), 1e-9))
-
-    def p_value(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Probability of a larger score."""
-        n = len(self.quantiles)
-        rank = 1 - np.searchsorted(self.quantiles, scores, side="left") / max(n, 1)
-        over = np.exp(-np.maximum(scores - self.start, 0.0) / self.scale) * self.above
-        return np.maximum(np.where(scores > self.start, over, np.maximum(rank, self.above)), FLOOR)

@@ -17,7 +17,7 @@ from rich.console import Console
 
 from pipeline.classes.calibration import ClassNull
 from pipeline.classes.classes import shipped_classes
-from pipeline.detectors.forest.model import FOREST_FILE, Forest, NullSample
+from pipeline.detectors.forest.model import FOREST_FILE, Forest, NullSample, middle
 from pipeline.detectors.forest.trees import LEAF, Trees
 from pipeline.signals import SignalTable
 from pipeline.signals.every import EVERY, FAMILY
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 USED = tuple(name for name in EVERY if FAMILY[name] != "content")
 """Signals that the shipped forest may ask for. Content is not guilt, and in worlds where any corpus may be the harvested
 one it tells nothing: with those signals .646 of the attackers were found at 1 %, without .640."""
+
+CALIBRATING = 0.6
+"""Worlds at least as tame make the null."""
 
 FOLDS = 4
 BOOSTING: dict[str, Any] = {
@@ -146,6 +149,7 @@ def fit(
     names: Sequence[str],
     seed: int = 0,
     *,
+    calibrating: Sequence[bool] | None = None,
     about: dict[str, Any] | None = None,
     report: Callable[[str, int, int], None] = lambda _what, _done, _total: None,
     **changes: Any,
@@ -158,31 +162,41 @@ def fit(
         At least two worlds.
     names
         Signals to use.
+    calibrating
+        Which worlds' benign accounts make the null; default: all.
     about
         Goes into the file: where the worlds come from.
     """
     null: list[NDArray[np.float64]] = []
     memberships: list[NDArray[np.float64]] = []
     seen: list[NDArray[np.float64]] = []
+    scale: list[NDArray[np.float64]] = []
+    chosen = [True] * len(found) if calibrating is None else list(calibrating)
     classes = shipped_classes()
     folds = min(FOLDS, len(found))
     for fold in range(folds):
         report("folds", fold, folds + 1)
         trees = boost(*design([w for i, w in enumerate(found) if i % folds != fold], names), seed, **changes)
-        for world in found[fold::folds]:
-            ranks, attack, _ = design([world], names)
-            null.append(trees.scores(ranks)[~attack])
+        for place in range(fold, len(found), folds):
+            if not chosen[place]:
+                continue
+            ranks, attack, _ = design([found[place]], names)
+            score = trees.scores(ranks)
+            null.append(score[~attack])
             seen.append(ranks[~attack])
-            memberships.append(_memberships(classes, world)[~attack])
+            scale.append(np.tile(middle(score), (int((~attack).sum()), 1)))
+            memberships.append(_memberships(classes, found[place])[~attack])
     report("folds", folds, folds + 1)
     trees = boost(*design(found, names), seed, **changes)
     report("folds", folds + 1, folds + 1)
     scores = np.asarray(np.round(np.concatenate(null), 9), np.float64)
     among = np.concatenate(memberships)
+    scales = np.asarray(np.round(np.concatenate(scale), 9), np.float64)
     return Forest(
         tuple(names),
         trees,
         ClassNull.fitted(scores, among, classes.names),
+        ClassNull.fitted((scores - scales[:, 0]) / scales[:, 1], among, classes.names),
         classes.fingerprint,
         NullSample.of(np.concatenate(seen), scores, among),
         {
@@ -204,7 +218,8 @@ def refit(
     """A forest with further trees, which learn what the base gets wrong on accounts with a known answer.
 
     Boosting goes on from the base's log-odds with few and very shallow trees (`FURTHER`), since verdicts are few and no
-    sample of the accounts. The null is calibrated anew: the accounts behind it get the further trees' part, too.
+    sample of the accounts. The null is calibrated anew: the accounts behind it get the further trees' part, too. That of
+    standardised scores would need their whole worlds; a refitted forest goes by scores as they are.
 
     Parameters
     ----------
@@ -223,13 +238,12 @@ def refit(
     more = Trees.joined([_tree(each.tree_, FURTHER["learning_rate"]) for each in fitted.estimators_[:, 0]])
     sample = base.sample
     score = np.asarray(np.round(sample.score + more.scores(sample.ranks / 255.0), 9), np.float64)
-    null = ClassNull.fitted(
-        score, sample.memberships.astype(np.float64), base.null.names, weights=sample.weight
-    )
+    among, names = sample.memberships.astype(np.float64), base.null.names
     return replace(
         base,
         trees=Trees.joined([base.trees, more]),
-        null=null,
+        null=ClassNull.fitted(score, among, names, weights=sample.weight),
+        standard_null=None,
         sample=replace(sample, score=score),
         fitted={**base.fitted, "further": {"boosting": FURTHER, "seed": seed, "accounts": len(ranks)}},
     )
@@ -294,6 +308,14 @@ def report_on(forest: Forest, found: Sequence[LabelledWorld], fdr: float) -> lis
     help="Folder with embeddings/<source>.parquet.",
 )
 @click.option("--worlds", "count", type=click.IntRange(4), default=70, show_default=True)
+@click.option(
+    "--tame-worlds",
+    "tame",
+    type=click.IntRange(0),
+    default=26,
+    show_default=True,
+    help="With the simulator's habits.",
+)
 @click.option("--first-seed", type=int, default=300_000, show_default=True)
 @click.option("--accounts", type=click.IntRange(100), default=1000, show_default=True, help="Of most worlds.")
 @click.option(
@@ -308,6 +330,7 @@ def report_on(forest: Forest, found: Sequence[LabelledWorld], fdr: float) -> lis
 def command(
     data: Path,
     count: int,
+    tame: int,
     first_seed: int,
     accounts: int,
     judge: int,
@@ -321,20 +344,33 @@ def command(
     from pipeline.fit.labelled import plans, worlds
 
     console = Console(width=110, highlight=False)
-    wanted = plans(count + judge, first_seed, data, accounts)
+    # What a detector is to be right about: worlds as wild as life may be calibrate, wilder ones only teach.
+    wanted = [
+        *plans(count, first_seed, data, accounts),
+        *(replace(plan, tameness=None) for plan in plans(tame + judge, first_seed + 10_000, data, accounts)),
+    ]
+    fitted_on = count + tame
+    calibrating = [plan.tameness is None or plan.tameness >= CALIBRATING for plan in wanted[:fitted_on]]
     made: list[LabelledWorld] = []
     with Steps("fit") as steps:
         for world in worlds(wanted, cache, workers):
             made.append(world)
             steps.report("worlds", len(made), len(wanted))
-        fitted = fit(made[:count], USED, seed, about={"accounts_asked": accounts}, report=steps.report)
+        fitted = fit(
+            made[:fitted_on],
+            USED,
+            seed,
+            calibrating=calibrating,
+            about={"accounts_asked": accounts},
+            report=steps.report,
+        )
     fitted.save(out)
     console.print(f"{out}: {fitted.fingerprint}, {out.stat().st_size:,} bytes")
     console.print(", ".join(f"{name} {value}" for name, value in fitted.fitted.items()))
     used = fitted.trees.used(len(fitted.names))
     first = [f"{fitted.names[i]} {used[i]}" for i in np.argsort(-used, kind="stable")[:20]]
     console.print(f"asked most: {', '.join(first)}")
-    for kind, attack, accounts_of, listed in report_on(fitted, made[count:], 0.05):
+    for kind, attack, accounts_of, listed in report_on(fitted, made[fitted_on:], 0.05):
         side = "attack" if attack else "benign"
         console.print(
             f"{side:7} {kind:20} {accounts_of:6,} accounts, {listed:5,} listed ({listed / accounts_of:.1%})"

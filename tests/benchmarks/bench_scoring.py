@@ -32,7 +32,7 @@ import pyarrow as pa
 from lake_support import NEVER, START, decoded, engine, make_lake, make_lander
 
 from pipeline import lake_accounts, lake_details, scoring
-from pipeline.clusters import AccountTies
+from pipeline.clusters.ties import AccountTies
 from pipeline.detectors.base import MIN_RECORDS
 from pipeline.detectors.forest import ForestDetector
 from pipeline.lake import Lake

@@ -17,7 +17,6 @@ import pytest
 from pipeline.alerts import Alert, alert_table, find_alert, live_alerts
 from pipeline.assembly import engine_for, open_or_create_lake
 from pipeline.clock import ManualClock
-from pipeline.clusters import AccountTies, find_clusters
 from pipeline.detectors.robust import RobustDetector
 from pipeline.errors import LakeError, UsageError
 from pipeline.ingest import ingest_file
@@ -367,41 +366,3 @@ class TestLooks:
         assert both.vector[chain] == head + landed.num_rows
         assert both.profiles.records.sum() == 2 * landed.num_rows
         assert read_profiles(snapshot, engine, [account]).records.sum() == landed.num_rows
-
-
-class TestClusters:
-    def ties(self, groups: list[int], seed: int = 1, networks: list[list[int]] | None = None) -> AccountTies:
-        """Accounts around one direction per group."""
-        rng = np.random.default_rng(seed)
-        centres = rng.normal(size=(max(groups) + 1, 384)) * 12
-        points = np.array([centres[g] + rng.normal(size=384) * 2 for g in groups], np.float32)
-        n = len(groups)
-        own = networks or [[] for _ in range(n)]
-        return AccountTies(
-            np.array([f"a{i:03}" for i in range(n)], object),
-            points,
-            np.full(n, 0.4),
-            np.full(n, 100),
-            [np.array(each, np.uint64) for each in own],
-        )
-
-    def test_likeness_alone_joins_nobody(self) -> None:
-        assert find_clusters(self.ties([0] * 20), {}) == []
-
-    def test_a_shared_payment_joins_those_who_are_alike(self) -> None:
-        ties = self.ties([0, 0, 0, 1, 1, 0])
-        payments = {f"a{i:03}": ["p"] for i in range(5)}
-        (cluster,) = find_clusters(ties, payments)
-        assert cluster.members == ("a000", "a001", "a002")
-        assert cluster.shared == ("payment",)
-        assert cluster.links == (2, 2, 2)
-        assert min(cluster.cosine) > 0.9
-
-    def test_rare_networks_join_and_popular_ones_do_not(self) -> None:
-        rare = [[1], [1, 2], [2], []] + [[] for _ in range(96)]
-        (cluster,) = find_clusters(self.ties([0] * 100, networks=rare), {})
-        assert cluster.members == ("a000", "a001", "a002")
-        assert find_clusters(self.ties([0] * 100, networks=[[7]] * 100), {}) == []
-
-    def test_nobody_gives_nothing(self) -> None:
-        assert find_clusters(AccountTies.joined([], 384), {}) == []

@@ -27,7 +27,7 @@ REQUIRED = {
     },
 }  # fmt: skip
 CONTRACT = {
-    "windows", "profiles", "account_scores", "clusters", "cluster_scores", "alerts", "records", "segments",
+    "windows", "profiles", "account_scores", "clusters", "cluster_scores", "cluster_edges", "cluster_changes", "alerts", "records", "segments",
     "window_files", "dead_letters", "reference_populations", "verdicts", "standing_verdicts", "manifest",
 }  # fmt: skip
 RAW = {f"raw.{name}" for name in (*landed_relations(EmbeddingSpace()), *described_relations())}

@@ -4,13 +4,12 @@ Score of an account: the log-odds that boosted trees give its mid-ranks within t
 a value has the middle rank. What the trees were fitted to are simulated worlds with habits drawn anew in each
 (`pipeline.fit.wild`), so a score means "like the harvests there, unlike the honest accounts there".
 
-p-value: ``p_worlds^(1 - w) p_lake^w`` with w = `LAKE_WEIGHT`. ``p_worlds`` is the share of benign accounts of other worlds
-*of its class* with such a score or a higher one, judged by trees that had not seen their world
-(`pipeline.classes.calibration`; conformal: valid if the lake's benign accounts are exchangeable with the worlds' of their
-class); in the tail a generalised Pareto distribution. ``p_lake`` is the tail of
-the lake's own scores, fitted between quantiles that up to 7 % of attackers do not reach (valid if the benign tail goes
-on as it began). Neither assumption holds exactly: a lake with benign kinds that no world had breaks the first, a lake
-whose honest accounts fall into two groups breaks the second.
+p-value: ``sqrt(p p')``. p is the share of benign accounts of other worlds, *of its class*, with such a score or a higher
+one, judged by trees that had not seen their world (`pipeline.classes.calibration`; conformal: valid if the lake's benign
+accounts are exchangeable with the worlds' of their class). p' is the same for scores standardised in their own population
+(median to 85 % quantile, which a few per cent of attackers do not reach): a lake whose honest accounts all score higher
+than the worlds' did is forgiven, one whose accounts all score lower is looked at more closely. Neither assumption holds
+exactly: a lake with benign kinds that no world had breaks both.
 """
 
 from __future__ import annotations
@@ -21,9 +20,8 @@ import numpy as np
 
 from pipeline.classes.classes import shipped_classes
 from pipeline.detectors.base import Judgement, scorable
-from pipeline.detectors.forest.model import shipped_forest
+from pipeline.detectors.forest.model import middle, shipped_forest
 from pipeline.detectors.reference import Reference
-from pipeline.detectors.tail import MiddleTail
 from pipeline.signals.base import Population
 from pipeline.signals.every import DETAILS
 from pipeline.signals.table import SignalTable
@@ -33,9 +31,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from pipeline.classes.calibration import ClassNull
     from pipeline.detectors.forest.model import Forest
 
-LAKE_WEIGHT = 1 / 3
 DIGITS = 9
 # Signals that have a value must be this share of those that the trees ask for, else nothing is said.
 MIN_KNOWN = 0.4
@@ -119,12 +117,16 @@ class ForestDetector:
     def _p_values(
         self, score: NDArray[np.float64], memberships: NDArray[np.float64] | None, reference: Reference
     ) -> NDArray[np.float64]:
-        null = self.forest.null
-        worlds = null.pooled(score) if memberships is None else null.p_value(score, memberships)
-        if reference.score is None or not reference.score.accounts:
+        forest = self.forest
+
+        def among(null: ClassNull, values: NDArray[np.float64]) -> NDArray[np.float64]:
+            return null.pooled(values) if memberships is None else null.p_value(values, memberships)
+
+        worlds = among(forest.null, score)
+        if forest.standard_null is None or reference.score is None or not reference.score.accounts:
             return worlds
-        lake = MiddleTail.fitted(reference.score.quantiles).p_value(score)
-        return np.asarray(worlds ** (1 - LAKE_WEIGHT) * lake**LAKE_WEIGHT)
+        centre, width = middle(reference.score.quantiles)
+        return np.sqrt(worlds * among(forest.standard_null, (score - centre) / width))
 
 
 def _rows(table: SignalTable, rows: NDArray[np.bool_] | NDArray[np.int64]) -> SignalTable:

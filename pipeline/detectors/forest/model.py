@@ -68,6 +68,15 @@ class NullSample:
         )
 
 
+def middle(score: NDArray[np.float64]) -> tuple[float, float]:
+    """Centre and width of a population's scores: median, and from there to the 85 % quantile.
+
+    Attackers, a few per cent at the top, hardly move either.
+    """
+    centre, high = (float(value) for value in np.quantile(score, [0.5, 0.85]))
+    return centre, max(high - centre, 1e-9)
+
+
 @dataclass(frozen=True)
 class Forest:
     """Trees, the signals they ask for, and scores of benign accounts to hold a score against.
@@ -78,8 +87,9 @@ class Forest:
         Signals, in the order of the trees' numbers.
     trees
         Fitted to ranks within each account's own world.
-    null
-        Of scores of benign accounts of simulated worlds, each by trees fitted without its world: by benign class.
+    null, standard_null
+        Of scores of benign accounts of simulated worlds, each by trees fitted without its world: by benign class. Of the
+        scores as they are, and standardised in their world by their `middle` (None: they are not looked at).
     classes
         Fingerprint of the classes that the null's memberships are of.
     sample
@@ -91,6 +101,7 @@ class Forest:
     names: tuple[str, ...]
     trees: Trees
     null: ClassNull
+    standard_null: ClassNull | None
     classes: str
     sample: NullSample
     fitted: Mapping[str, Any]
@@ -105,7 +116,13 @@ class Forest:
         return digest.hexdigest()
 
     def _arrays(self) -> dict[str, NDArray[Any]]:
-        head = [self.names, self.null.to_json(), self.classes, dict(self.fitted)]
+        head = [
+            self.names,
+            self.null.to_json(),
+            None if self.standard_null is None else self.standard_null.to_json(),
+            self.classes,
+            dict(self.fitted),
+        ]
         text = json.dumps(head, sort_keys=True).encode()
         return {
             "head": np.frombuffer(text, np.uint8),
@@ -131,9 +148,10 @@ class Forest:
         try:
             with np.load(path, allow_pickle=False) as file:
                 arrays = {name: file[name] for name in file.files}
-            names, null, classes, fitted = json.loads(arrays.pop("head").tobytes())
+            names, null, standard, classes, fitted = json.loads(arrays.pop("head").tobytes())
             sample = NullSample(**{name: arrays.pop(f"null_{name}") for name in _SAMPLE})
-            return cls(tuple(names), Trees(**arrays), ClassNull.from_json(null), classes, sample, fitted)
+            nulls = ClassNull.from_json(null), None if standard is None else ClassNull.from_json(standard)
+            return cls(tuple(names), Trees(**arrays), *nulls, classes, sample, fitted)
         except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:
             msg = f"{path} is not a fitted forest ({error}); make one with `distillwatch refit` or leave --model out"
             raise UsageError(msg) from error

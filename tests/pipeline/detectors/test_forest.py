@@ -100,9 +100,10 @@ def test_any_change_changes_the_fingerprint(fitted: Forest) -> None:
     others = (
         replace(fitted, trees=replace(fitted.trees, value=value)),
         replace(fitted, null=replace(fitted.null, strength=7.0)),
+        replace(fitted, standard_null=None),
         replace(fitted, fitted={**fitted.fitted, "seed": 99}),
     )
-    assert len({fitted.fingerprint, *(each.fingerprint for each in others)}) == 4
+    assert len({fitted.fingerprint, *(each.fingerprint for each in others)}) == 5
 
 
 def test_the_null_comes_from_trees_that_had_not_seen_the_world(fitted: Forest) -> None:
