@@ -167,6 +167,10 @@ def _why(console: Console, outcome: Outcome) -> None:
             console.print(Text(f"  + {sentence}"))
         for sentence in alert.evidence.get("against", [])[:1]:
             console.print(Text(f"  - {sentence}"))
+        for name in ("benign_explanation", "look_at"):
+            sentence = (alert.evidence.get(name) or {}).get("sentence")
+            if sentence:
+                console.print(Text(f"  = {sentence}"))
     if not outcome.alerts:
         console.print("No alert was raised.")
 
@@ -186,8 +190,8 @@ def _accusations(console: Console, outcome: Outcome) -> None:
     else:
         console.print(f"None of the {benign.total()} benign accounts.")
     console.print(
-        "An alert is where a person starts to look, not a verdict. This detector is a small set of transparent signals; "
-        "attacks that imitate ordinary use are mostly out of its reach."
+        "An alert is where a person starts to look, not a verdict. Attacks that imitate ordinary use, hide in it or take "
+        "their time are half found at best, and researchers on the same content are accused wrongly most."
     )
 
 

@@ -15,7 +15,7 @@ import click
 import numpy as np
 from rich.console import Console
 
-from pipeline.classes.calibration import ClassNull
+from pipeline.classes.calibration import ClassNull, Survival
 from pipeline.classes.classes import shipped_classes
 from pipeline.detectors.forest.model import FOREST_FILE, Forest, NullSample, middle
 from pipeline.detectors.forest.trees import LEAF, Trees
@@ -196,7 +196,7 @@ def fit(
         tuple(names),
         trees,
         ClassNull.fitted(scores, among, classes.names),
-        ClassNull.fitted((scores - scales[:, 0]) / scales[:, 1], among, classes.names),
+        Survival.fitted((scores - scales[:, 0]) / scales[:, 1], np.ones(len(scores))),
         classes.fingerprint,
         NullSample.of(np.concatenate(seen), scores, among),
         {

@@ -15,7 +15,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from pipeline.classes.calibration import ClassNull
+from pipeline.classes.calibration import ClassNull, Survival
 from pipeline.detectors.forest.trees import Trees
 from pipeline.errors import UsageError
 
@@ -88,8 +88,8 @@ class Forest:
     trees
         Fitted to ranks within each account's own world.
     null, standard_null
-        Of scores of benign accounts of simulated worlds, each by trees fitted without its world: by benign class. Of the
-        scores as they are, and standardised in their world by their `middle` (None: they are not looked at).
+        Of scores of benign accounts of simulated worlds, each by trees fitted without its world. Of the scores as they are,
+        by benign class; and of all of them, standardised in their world by its `middle` (None: that is not looked at).
     classes
         Fingerprint of the classes that the null's memberships are of.
     sample
@@ -101,7 +101,7 @@ class Forest:
     names: tuple[str, ...]
     trees: Trees
     null: ClassNull
-    standard_null: ClassNull | None
+    standard_null: Survival | None
     classes: str
     sample: NullSample
     fitted: Mapping[str, Any]
@@ -150,7 +150,7 @@ class Forest:
                 arrays = {name: file[name] for name in file.files}
             names, null, standard, classes, fitted = json.loads(arrays.pop("head").tobytes())
             sample = NullSample(**{name: arrays.pop(f"null_{name}") for name in _SAMPLE})
-            nulls = ClassNull.from_json(null), None if standard is None else ClassNull.from_json(standard)
+            nulls = ClassNull.from_json(null), None if standard is None else Survival.from_json(standard)
             return cls(tuple(names), Trees(**arrays), *nulls, classes, sample, fitted)
         except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:
             msg = f"{path} is not a fitted forest ({error}); make one with `distillwatch refit` or leave --model out"
