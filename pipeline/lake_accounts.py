@@ -190,8 +190,8 @@ def _read_shares(
     from multiprocessing import get_context
 
     done, found = 0, []
-    # More ranges than processes: what comes back is held twice for a moment, and one may be slower than another.
-    between = account_shares(snapshot, 2 * workers)
+    # No more ranges than processes: each range reads the windows of every file around its ends once more.
+    between = account_shares(snapshot, workers)
     with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
         tasks = [
             pool.submit(_read_share, snapshot, engine.parameters, engine.window_seconds, start, stop, each)

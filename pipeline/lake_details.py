@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from pipeline.engine import Engine
     from pipeline.lake import Snapshot
     from pipeline.lake_accounts import LakeAccounts
+    from pipeline.parameters import Parameters
 
 SAMPLED = 2000
 """Accounts of a large lake that the others are ranked among."""
@@ -38,6 +39,9 @@ SAMPLED = 2000
 CANDIDATES = 2000
 CANDIDATE_SHARE = 0.02
 """Accounts of a large lake that are read because their profiles stand out: this share of it, at most that many."""
+
+MOST_EXACT = 2**24 // 128
+"""Records up to which the float32 sums held of an account are exact; larger ones are read again."""
 
 _PROFILES = 256
 """Accounts whose windows are added up at a time: some megabytes each in a long period."""
@@ -100,8 +104,11 @@ def read_details(
     else:
         sampled = hash_sample(table.account_id, scorable, SAMPLED)
         detailed = sampled | candidates(first_stage(table))
-        names = table.account_id[detailed].tolist()
-        profiles = _summed(snapshot, engine, names, start, stop, vector)
+        kept = detailed & (table.records <= MOST_EXACT) & (len(lake.ties) == len(table))
+        names = table.account_id[detailed & ~kept].tolist()
+        profiles = Profiles.merge(
+            _held(lake, kept, engine.parameters), _summed(snapshot, engine, names, start, stop, vector)
+        )
     accounts = int(detailed.sum())
 
     def told(done: int) -> None:
@@ -155,6 +162,29 @@ def candidates(score: NDArray[np.float64]) -> NDArray[np.bool_]:
     out = np.zeros(len(score), bool)
     out[known[np.argsort(-score[known], kind="stable")[:size]]] = True
     return out
+
+
+def _held(lake: LakeAccounts, chosen: NDArray[np.bool_], parameters: Parameters) -> Profiles:
+    """Profiles of accounts from what is held of them for clusters, without `moment` and `kernel_mean`.
+
+    Lake signals ask for nothing else, and reading a few thousand accounts again is reading the whole lake again.
+    """
+    rows = np.flatnonzero(chosen)
+    blank = Profiles.empty(parameters)
+    if not len(rows):
+        return blank
+    ties, n = lake.ties, len(rows)
+    return Profiles(
+        parameters=parameters,
+        account_id=ties.account_id[rows],
+        window_start=lake.first[rows],
+        light=ties.light[rows],
+        cells=ties.cells[rows].astype(np.int64),
+        embedding_sum=ties.embedding_sum[rows].astype(np.int64),
+        moment=np.zeros((n, blank.moment.shape[1]), np.int64),
+        kernel_mean=np.zeros((n, blank.kernel_mean.shape[1]), np.int64),
+        hashes=ties.hashes[rows],
+    )
 
 
 def _summed(

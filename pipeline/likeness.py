@@ -9,6 +9,8 @@ import numpy as np
 
 from pipeline.classes import Classes, explain, recalibrate, shipped_classes
 from pipeline.classes.recalibrate import benign_weights
+from pipeline.detectors.base import scorable
+from pipeline.lake_details import hash_sample
 from pipeline.signals.table import SignalTable
 
 if TYPE_CHECKING:
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
 
     from pipeline.detectors.base import Judgement
     from pipeline.detectors.reference import Reference
+
+FOUND_AMONG = 5000
+"""Accounts of a large lake that its benign classes are found among: more would not move them, and cost in proportion."""
 
 DRIVERS = 12
 """Signals with the largest contributions that a benign explanation has to explain."""
@@ -58,9 +63,19 @@ def ranks_of(table: SignalTable, reference: Reference) -> SignalTable:
 
 
 def find_classes(table: SignalTable, reference: Reference, judgement: Judgement) -> Classes:
-    """Benign classes of a lake; accounts count by how likely a first judgement leaves it that they are benign."""
-    shipped, ranks = shipped_classes(), ranks_of(table, reference)
-    benign = benign_weights(judgement.p_value, shipped.assign(ranks))
+    """Benign classes of a lake; accounts count by how likely a first judgement leaves it that they are benign.
+
+    In a lake of more than `FOUND_AMONG` scorable accounts, of that many that a hash of their ids chooses.
+    """
+    shipped, p_value = shipped_classes(), judgement.p_value
+    counted = scorable(table)
+    if int(counted.sum()) > FOUND_AMONG:
+        chosen = hash_sample(table.account_id, counted, FOUND_AMONG)
+        columns = {name: values[chosen] for name, values in table.columns.items()}
+        table = SignalTable(table.account_id[chosen], table.records[chosen], columns)
+        p_value = p_value[chosen]
+    ranks = ranks_of(table, reference)
+    benign = benign_weights(p_value, shipped.assign(ranks))
     return recalibrate(shipped, table, ranks, benign=benign).classes
 
 

@@ -6,7 +6,8 @@ Records lie in six hours of a week for each account: six windows. Timed is `judg
 finished tables in memory: reading profiles and records, every signal, ranks, scores, classes, clusters, alerts. Making
 the lake is not timed, writing the result files is timed apart.
 
-Printed are wall seconds and the largest memory of each stage; a stage that calls another does not count its time. With
+Printed are wall seconds and the largest memory of each stage; a stage that calls another does not count its time,
+and what other processes do counts where they are waited for (signals and ties of a shared reading, as reading). With
 ``--workers`` above 1 the largest worker's memory too. Lakes above `DETAIL` scorable accounts are read in detail by sample
 and candidates. ``--lake`` names a folder where the made lake is kept and found again; ``--no-clusters`` finds none.
 """
@@ -31,7 +32,7 @@ import numpy as np
 import pyarrow as pa
 from lake_support import NEVER, START, decoded, engine, make_lake, make_lander
 
-from pipeline import lake_accounts, lake_details, scoring
+from pipeline import cluster_scoring, lake_accounts, lake_details, scoring
 from pipeline.clusters.ties import AccountTies
 from pipeline.detectors.base import MIN_RECORDS
 from pipeline.detectors.forest import ForestDetector
@@ -60,15 +61,18 @@ STAGES: dict[str, list[tuple[Any, str]]] = {
     "read profiles": [(scoring, "read_accounts")],
     "profile signals": [(lake_accounts, "signal_table"), (lake_accounts.LakeAccounts, "with_population")],
     "first stage": [(scoring, "_first_stage")],
-    "details: profiles": [(lake_details, "_summed")],
+    "details: profiles": [(lake_details, "_summed"), (lake_details, "_held")],
     "details: signals": [(scoring, "read_details")],
     "reference": [(ForestDetector, "reference")],
     "judge": [(scoring, "judged"), (ForestDetector, "judge")],
     "classes": [(scoring, "find_classes"), (scoring, "likeness"), (scoring, "class_column")],
     "clusters: ties": [(AccountTies, "of"), (AccountTies, "joined"), (scoring, "payments_of")],
-    "clusters": [(scoring, name) for name in ("find_clusters", "judge_clusters", "_totals")],
+    "clusters": [(scoring, "judge_groups"), (cluster_scoring, "find_and_judge_clusters")],
     "alerts": [(scoring, name) for name in ("_account_alerts", "_cluster_alerts")],
-    "tables": [(scoring, name) for name in ("account_rows", "cluster_rows", "member_rows", "alert_table")],
+    "tables": [
+        (scoring, name)
+        for name in ("account_rows", "cluster_rows", "member_rows", "alert_table", "edge_rows", "change_rows")
+    ],
     "write tables": [(scoring, "publication")],
 }
 """What is timed as what; a function that there is not is passed over."""
@@ -251,9 +255,15 @@ def _peak() -> float:
 def judge(folder: Path, workers: int, clusters: bool, profile: Path | None) -> None:
     """Judge the lake, and print what it cost."""
     if not clusters:
-        # Nobody can be tied to anybody then.
+        from pipeline.clusters.run import find_and_judge_clusters as found_among
+
         nobody = AccountTies.joined([], SPACE.dimension)
-        setattr(AccountTies, "of", classmethod(lambda cls, windows: nobody))  # noqa: B010
+
+        def among_nobody(ties: AccountTies, *arguments: Any, **options: Any) -> Any:
+            del ties
+            return found_among(nobody, *arguments, **options)
+
+        setattr(cluster_scoring, "find_and_judge_clusters", among_nobody)  # noqa: B010
     kept: list[Any] = []
     read = lake_details.read_details
 

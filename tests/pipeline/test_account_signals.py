@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from collections import Counter
 from datetime import UTC, datetime
@@ -296,6 +297,22 @@ class TestOfALake:
             map(len, payments_of(snapshot).values())
         )
 
+    def test_shared_among_processes_it_is_the_same(self, lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(accounts_module, "SHARED_RECORDS", 1)
+        monkeypatch.setattr(accounts_module, "DETAIL", 10)
+        snapshot, engine = lake.snapshot(), engine_for(lake, "numpy")
+        one, two = (read_accounts(snapshot, engine, None, None, workers=workers) for workers in (1, 2))
+        assert len(two.parts) > len(one.parts)
+        context = Context(one.population)
+        assert_equal(two.with_population(context), one.with_population(context), list(SIGNALS))
+        assert two.population == one.population
+        np.testing.assert_array_equal(two.first, one.first)
+        np.testing.assert_array_equal(two.last, one.last)
+        everybody = np.ones(len(one.table), bool)
+        np.testing.assert_array_equal(two.activity.of(everybody), one.activity.of(everybody))
+        for field in dataclasses.fields(one.ties):
+            np.testing.assert_array_equal(getattr(two.ties, field.name), getattr(one.ties, field.name))
+
 
 class TestOfALargeLake:
     @pytest.fixture
@@ -304,6 +321,8 @@ class TestOfALargeLake:
         monkeypatch.setattr(details_module, "SAMPLED", 8)
         monkeypatch.setattr(details_module, "CANDIDATE_SHARE", 0.15)
         monkeypatch.setattr(details_module, "_PROFILES", 3)
+        # Of some accounts what is held will do, others are read again.
+        monkeypatch.setattr(details_module, "MOST_EXACT", 200)
         return read(lake)
 
     def test_sample_and_candidates_are_read_and_agree_with_a_small_lake(
