@@ -34,8 +34,10 @@ USED = tuple(name for name in EVERY if FAMILY[name] != "content")
 """Signals that the shipped forest may ask for. Content is not guilt, and in worlds where any corpus may be the harvested
 one it tells nothing: with those signals .646 of the attackers were found at 1 %, without .640."""
 
-CALIBRATING = 0.6
-"""Worlds at least as tame make the null."""
+FITTED = 0.6
+"""Worlds as tame as this or tamer are fitted to. With wilder ones as well, .796 of the attackers of 13 other worlds with
+the simulator's habits were found at 1 % of the benign, without them .834: where anything may be anybody's habit, trees
+learn to look at no habit."""
 
 FOLDS = 4
 BOOSTING: dict[str, Any] = {
@@ -149,7 +151,6 @@ def fit(
     names: Sequence[str],
     seed: int = 0,
     *,
-    calibrating: Sequence[bool] | None = None,
     about: dict[str, Any] | None = None,
     report: Callable[[str, int, int], None] = lambda _what, _done, _total: None,
     **changes: Any,
@@ -162,8 +163,6 @@ def fit(
         At least two worlds.
     names
         Signals to use.
-    calibrating
-        Which worlds' benign accounts make the null; default: all.
     about
         Goes into the file: where the worlds come from.
     """
@@ -171,15 +170,12 @@ def fit(
     memberships: list[NDArray[np.float64]] = []
     seen: list[NDArray[np.float64]] = []
     scale: list[NDArray[np.float64]] = []
-    chosen = [True] * len(found) if calibrating is None else list(calibrating)
     classes = shipped_classes()
     folds = min(FOLDS, len(found))
     for fold in range(folds):
         report("folds", fold, folds + 1)
         trees = boost(*design([w for i, w in enumerate(found) if i % folds != fold], names), seed, **changes)
         for place in range(fold, len(found), folds):
-            if not chosen[place]:
-                continue
             ranks, attack, _ = design([found[place]], names)
             score = trees.scores(ranks)
             null.append(score[~attack])
@@ -344,13 +340,16 @@ def command(
     from pipeline.fit.labelled import plans, worlds
 
     console = Console(width=110, highlight=False)
-    # What a detector is to be right about: worlds as wild as life may be calibrate, wilder ones only teach.
-    wanted = [
-        *plans(count, first_seed, data, accounts),
-        *(replace(plan, tameness=None) for plan in plans(tame + judge, first_seed + 10_000, data, accounts)),
+    randomised = [
+        plan
+        for plan in plans(count, first_seed, data, accounts)
+        if plan.tameness is not None and plan.tameness >= FITTED
     ]
-    fitted_on = count + tame
-    calibrating = [plan.tameness is None or plan.tameness >= CALIBRATING for plan in wanted[:fitted_on]]
+    as_shipped = [
+        replace(plan, tameness=None) for plan in plans(tame + judge, first_seed + 10_000, data, accounts)
+    ]
+    wanted = [*randomised, *as_shipped]
+    fitted_on = len(randomised) + tame
     made: list[LabelledWorld] = []
     with Steps("fit") as steps:
         for world in worlds(wanted, cache, workers):
@@ -360,7 +359,6 @@ def command(
             made[:fitted_on],
             USED,
             seed,
-            calibrating=calibrating,
             about={"accounts_asked": accounts},
             report=steps.report,
         )
