@@ -77,7 +77,8 @@ def judge_groups(
     table
         Signals of all accounts: among these the sums are ranked.
     vector
-        Chain key to offset, where only records below it count. What earlier runs published is not looked at then.
+        Chain key to offset, where only records below it count. Lasting names are looked up all the same: verdicts on
+        clusters are filed under them.
     """
     totals: dict[str, Profiles] = {}
     bounds: dict[str, tuple[int, int]] = {}
@@ -88,7 +89,7 @@ def judge_groups(
         totals[cluster.cluster_id] = windows.by_account().total(cluster.cluster_id)
         return totals[cluster.cluster_id]
 
-    history = [] if vector is not None else _history(snapshot)
+    history = _history(snapshot)
     time = as_of or moment(0)
     found = find_and_judge_clusters(ties, payments, table, total, context, as_of=time, previous=history)
     return Groups(
