@@ -34,7 +34,8 @@ WHAT = {
 
 TOP_FIVE = "select account_id, records, score, p_value from account_scores order by score desc limit 5"
 BAR = 28
-QUEUE = 14
+QUEUE = 20
+"""What an investigator looks at first: so many accounts of the queue are shown, and count as seen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +76,16 @@ class Outcome:
 
     @property
     def missed(self) -> list[Label]:
-        """Single-account harvests that no alert names."""
-        return [label for label in self.planted if label.account_id not in self.accused]
+        """Single-account harvests that no alert names and that do not stand among the first of the queue."""
+        return [
+            label
+            for label in self.planted
+            if label.account_id not in self.accused and not self.is_first(label.account_id)
+        ]
+
+    def is_first(self, account: str) -> bool:
+        """Whether an account stands among the first `QUEUE`."""
+        return (self.queue.rank(account) or QUEUE + 1) <= QUEUE
 
 
 def tell(console: Console, outcome: Outcome, lake: Path) -> None:
@@ -100,18 +109,21 @@ def _attackers(console: Console, outcome: Outcome) -> None:
     table.add_column("attack")
     table.add_column("accounts", justify="right")
     table.add_column("records", justify="right")
-    table.add_column("found", justify="right")
+    table.add_column("in the list", justify="right")
+    table.add_column(f"or in the first {QUEUE}", justify="right")
     table.add_column("what it does", overflow="fold")
     for kind, what in WHAT.items():
         mine = [label for label in outcome.labels.values() if label.attack and label.kind == kind]
         if not mine:
             continue
-        found = sum(label.account_id in accused for label in mine)
+        listed = sum(label.account_id in accused for label in mine)
+        found = sum(label.account_id in accused or outcome.is_first(label.account_id) for label in mine)
         good = found == len(mine)
         table.add_row(
             Text(kind, style="bold" if kind in HARVESTS else ""),
             f"{len(mine):,}",
             f"{sum(label.records for label in mine):,}",
+            f"{listed} of {len(mine)}",
             Text(f"{found} of {len(mine)}", style="green" if good else "yellow"),
             what,
         )
