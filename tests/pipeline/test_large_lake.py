@@ -15,6 +15,8 @@ import pytest
 from pipeline import lake_accounts
 from pipeline.assembly import engine_for, open_or_create_lake
 from pipeline.clock import ManualClock
+from pipeline.clusters.models import shipped_groups
+from pipeline.detectors.forest import shipped_forest
 from pipeline.ingest import ingest_file
 from pipeline.lake.reader import account_shares, iter_profiles, read_profiles
 from pipeline.lake_accounts import Activity, LakeAccounts, read_accounts
@@ -105,6 +107,10 @@ def test_the_forest_judges_among_the_lakes_own_accounts(landed: Judged) -> None:
     kinds = {alert.subject_kind for alert in landed.scoring.alerts}
     assert "account" in kinds
     assert {alert.detector for alert in landed.scoring.alerts} <= {"forest", "groups"}
+    bases = {"account": shipped_forest().trees.base, "cluster": shipped_groups().trees.base}
+    for alert in landed.scoring.alerts:
+        total = sum(signal["contribution"] for signal in alert.evidence["signals"])
+        assert total + bases[alert.subject_kind] == pytest.approx(alert.score)
 
 
 def test_arrival_order_and_sizes_of_segments_change_no_alert(
