@@ -28,8 +28,6 @@ from pipeline.signals.every import DETAILS
 from pipeline.signals.table import SignalTable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from numpy.typing import NDArray
 
     from pipeline.detectors.forest.model import Forest
@@ -68,7 +66,7 @@ class ForestDetector:
         """Judge accounts by a reference."""
         score, known, matrix, ranks = self._scores(table, reference)
         # Accounts of a large lake that were not read in detail stood out in nothing: they count in the list, at the end.
-        p_value = np.where(scorable(table) & self._shallow(ranks), 1.0, np.nan)
+        p_value = np.where(scorable(table) & self._shallow(table), 1.0, np.nan)
         kept = _rows(table, known)
         p_value[known] = self._p_values(score[known], self.memberships(kept, reference), reference)
         parts = np.zeros((len(table), matrix.shape[1]))
@@ -98,10 +96,10 @@ class ForestDetector:
         score[usable] = np.round(self.forest.trees.scores(matrix), DIGITS)
         return score, usable, matrix, ranks
 
-    def _shallow(self, ranks: Mapping[str, NDArray[np.float64]]) -> NDArray[np.bool_]:
-        """Accounts with profile signals and no others."""
-        known = {name: ~np.isnan(each) for name, each in ranks.items()}
-        nothing = np.zeros(len(next(iter(ranks.values()))), bool)
+    def _shallow(self, table: SignalTable) -> NDArray[np.bool_]:
+        """Accounts with values of profile signals and of no others: they were not read in detail."""
+        nothing = np.zeros(len(table), bool)
+        known = {name: ~np.isnan(table.columns[name]) for name in self.forest.names if name in table.columns}
         deep = np.any([nothing, *(there for name, there in known.items() if name in DETAILS)], axis=0)
         shallow = np.any([nothing, *(there for name, there in known.items() if name not in DETAILS)], axis=0)
         return np.asarray(shallow & ~deep)

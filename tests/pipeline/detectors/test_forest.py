@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -93,8 +95,6 @@ def test_the_file_gives_the_same_forest_back(fitted: Forest, tmp_path) -> None:
 
 
 def test_any_change_changes_the_fingerprint(fitted: Forest) -> None:
-    from dataclasses import replace
-
     value = fitted.trees.value.copy()
     value[-1] = np.nextafter(value[-1], np.inf)
     others = (
@@ -159,3 +159,33 @@ def test_nothing_is_said_of_thin_accounts_and_without_signals(fitted: Forest) ->
     assert np.isnan(judged.score[[3, 5]]).all()
     assert np.isnan(judged.p_value[[3, 5]]).all()
     assert not np.isnan(np.delete(judged.score, [3, 5])).any()
+
+
+def test_who_was_not_read_in_detail_counts_at_the_end_of_the_list() -> None:
+    from pipeline.signals.every import DETAILS
+
+    from_profile, from_records = "topic_entropy", DETAILS[0]
+    renamed = [
+        LabelledWorld(
+            {from_profile: each.values["one"], from_records: each.values["two"]},
+            each.attack,
+            each.kind,
+            each.campaign,
+            each.records,
+            each.seed,
+            each.specialist,
+        )
+        for each in (world(seed) for seed in range(5))
+    ]
+    detector = ForestDetector(fitting.fit(renamed, (from_profile, from_records), **SMALL))
+    table = table_of(renamed[0])
+    columns = {name: values.copy() for name, values in table.columns.items()}
+    columns[from_records][:5] = np.nan
+    some = SignalTable(table.account_id, table.records, columns)
+    judged = detector.judge(some, detector.reference("lake", some))
+    assert (judged.p_value[:5] == 1.0).all() or not np.isnan(judged.score[:5]).any()
+    # A reference that lacks signals is no reason to clear anybody.
+    reference = detector.reference("lake", table)
+    bare = replace(reference, signals={from_profile: reference.signals[from_profile]})
+    few = detector.judge(table, bare)
+    assert not (few.p_value == 1.0).any()
