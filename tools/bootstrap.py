@@ -31,7 +31,10 @@ VENV = ROOT / ".venv"
 TOOLS = ROOT / ".tools"
 STAMP = VENV / "distillwatch-setup.json"
 # The tests also fit models and draw charts.
-EXTRAS = {"run": ("streams", "broker"), "test": ("streams", "broker", "fit", "plots")}
+EXTRAS = {
+    "run": ("streams", "broker", "investigate"),
+    "test": ("streams", "broker", "investigate", "fit", "plots"),
+}
 GROUPS = {"run": (), "test": ("dev", "nvrtc")}
 
 
