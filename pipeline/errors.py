@@ -56,6 +56,28 @@ class UsageError(DistillwatchError):
     """The caller asked for something that cannot be: exit code 2 on the command line."""
 
 
+class QueryFailed(DistillwatchError):
+    """The statement is allowed and DuckDB could not run it: no such column, not SQL, out of its memory."""
+
+
+class QueryKilled(DistillwatchError):
+    """A query was ended from outside; its session is started anew by the next one.
+
+    Parameters
+    ----------
+    reason
+        ``time``, ``memory``, ``cancelled``, or how its process died.
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        self.reason = reason
+        super().__init__(message)
+
+
+class SandboxMissing(DistillwatchError):
+    """The machine cannot confine queries, and nobody said that a weaker guard will do."""
+
+
 class SpaceMismatch(DistillwatchError):
     """Vectors or profiles of different embedding spaces or parameters were brought together."""
 

@@ -4,7 +4,7 @@ A session is opened with `connect`. It reads and has no business writing, but it
 stranger's SQL needs a process that cannot write.
 """
 
-from pipeline.warehouse.connection import SessionSettings, connect
+from pipeline.warehouse.connection import SessionSettings, connect, connect_sources
 from pipeline.warehouse.gate import check_statement
 from pipeline.warehouse.sources import Sources, open_snapshot, read_sources
 from pipeline.warehouse.tree import Parameter, SqlFile, load_tree, playbook
@@ -16,6 +16,7 @@ __all__ = [
     "SqlFile",
     "check_statement",
     "connect",
+    "connect_sources",
     "load_tree",
     "open_snapshot",
     "playbook",

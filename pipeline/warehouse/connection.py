@@ -73,9 +73,15 @@ def connect(lake: str | os.PathLike[str] | Snapshot, settings: SessionSettings =
     LakeError
         The lake's files contradict each other.
     """
+    return connect_sources(
+        read_sources(lake if isinstance(lake, Snapshot) else open_snapshot(lake)), settings
+    )
+
+
+def connect_sources(sources: Sources, settings: SessionSettings = DEFAULT_SETTINGS) -> Any:
+    """As `connect`, for a snapshot that was read already."""
     import duckdb
 
-    sources = read_sources(lake if isinstance(lake, Snapshot) else open_snapshot(lake))
     connection = duckdb.connect(
         ":memory:",
         config={

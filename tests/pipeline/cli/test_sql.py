@@ -167,7 +167,7 @@ def test_a_file_may_declare_its_parameters(full: Path, ask: Run, tmp_path: Path)
     ("words", "code", "message"),
     [
         (["-c", "selec 1"], 1, "syntax error"),
-        (["-c", "select * from nothing_here"], 1, "nothing_here"),
+        (["-c", "select * from nothing_here"], 2, "nothing_here"),
         (["-c", "select 1 / 'x'::int"], 1, "x"),
         (["-c", "drop view windows"], 2, "only reads"),
         (["-c", "select 1; select 2"], 2, "one SELECT at a time"),

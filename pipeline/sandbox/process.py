@@ -1,0 +1,243 @@
+"""The parent's side: start a warden, have it fork children, hand a query over and take its answer."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import socket
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline import errors
+from pipeline.errors import DistillwatchError, QueryFailed, QueryKilled, UsageError
+from pipeline.sandbox import frames
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+_START_SECONDS = 120
+_CHILD_SECONDS = 60
+# A pipe that holds more needs fewer turns; the kernel's usual most for anybody.
+_PIPE_BYTES = 1 << 20
+_SET_PIPE_SIZE = 1031
+
+
+class Warden:
+    """A warden process, and at most one child of it at a time. One thread at a time."""
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        ours, theirs = socket.socketpair()
+        folder = Path(__file__).parent
+        path = [
+            str(Path(entry).resolve())
+            for entry in (str(folder.parent.parent), *sys.path)
+            if entry and Path(entry).exists()
+        ]
+        environment = {"OPENBLAS_NUM_THREADS": "1", "LC_ALL": "C.UTF-8", "MALLOC_ARENA_MAX": "4"}
+        with theirs:
+            self._process = subprocess.Popen(
+                [
+                    sys.executable,
+                    "-I",
+                    "-X",
+                    "utf8",
+                    "-W",
+                    "ignore",
+                    str(folder / "start.py"),
+                    str(theirs.fileno()),
+                ],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                # Not the caller's: it may hold secrets. Not the caller's folder, and not its terminal's Ctrl-C.
+                env=environment,
+                cwd="/",
+                start_new_session=True,
+            )
+        self._channel = ours
+        self._lines = b""
+        # -- the two pipes of the child
+        self._asking: int | None = None
+        self._answers: int | None = None
+        prefixes = [str(Path(each).resolve()) for each in {sys.prefix, sys.base_prefix, sys.exec_prefix}]
+        ours.sendall(json.dumps({**settings, "path": path, "prefixes": prefixes}).encode() + b"\n")
+        ours.settimeout(_START_SECONDS)
+        try:
+            self.about = self._line()
+        except (OSError, ValueError) as error:
+            self.close()
+            msg = f"the sandbox did not start: its process ended with {self._process.wait()} ({error!r})"
+            raise DistillwatchError(msg) from error
+        if "error" in self.about:
+            self.close()
+            raise getattr(errors, self.about["error"], DistillwatchError)(self.about["message"])
+
+    @property
+    def pid(self) -> int:
+        """Process id of the warden."""
+        return self._process.pid
+
+    def _line(self) -> dict[str, Any]:
+        while b"\n" not in self._lines:
+            part = self._channel.recv(1 << 16)
+            if not part:
+                msg = "the process that watches queries is gone"
+                raise ConnectionError(msg)
+            self._lines += part
+        line, _, self._lines = self._lines.partition(b"\n")
+        document: dict[str, Any] = json.loads(line)
+        return document
+
+    def _ask(self, message: Mapping[str, Any], places: tuple[int, ...] = ()) -> dict[str, Any]:
+        data = json.dumps(message).encode() + b"\n"
+        if places:
+            socket.send_fds(self._channel, [data], places)
+        else:
+            self._channel.sendall(data)
+        return self._line()
+
+    @property
+    def has_child(self) -> bool:
+        """Whether a child waits for queries, as far as is known."""
+        return self._answers is not None
+
+    def start_child(self, about: Mapping[str, Any]) -> dict[str, Any]:
+        """Fork a child and wait until its views stand; what it says about itself, with its ``pid``."""
+        self.drop_child()
+        asked, self._asking = os.pipe()
+        self._answers, answers = os.pipe()
+        try:
+            import fcntl
+
+            with suppress(OSError):
+                fcntl.fcntl(self._answers, _SET_PIPE_SIZE, _PIPE_BYTES)
+            started = self._ask({"do": "start", **about}, (asked, answers))
+        finally:
+            os.close(asked)
+            os.close(answers)
+        if not select.select([self._answers], [], [], _CHILD_SECONDS)[0]:
+            self._ask({"do": "kill", "reason": "start"})
+            self.drop_child()
+            msg = f"a session did not open within {_CHILD_SECONDS} s; the lake may have too many live files: compact it"
+            raise DistillwatchError(msg)
+        frame = frames.read_frame(self._answers)
+        if frame is None or frame[0] != frames.READY:
+            why = self._ask({"do": "why"})["reason"]
+            self.drop_child()
+            text = json.loads(frame[1])["message"] if frame else f"its process ended ({why})"
+            msg = f"a session could not be opened: {text}"
+            raise DistillwatchError(msg)
+        described: dict[str, Any] = json.loads(frame[1])
+        return {**described, **started}
+
+    def drop_child(self) -> None:
+        """Close the pipes of the child; it ends when it reads that, and the next one replaces it anyway."""
+        for place in (self._asking, self._answers):
+            if place is not None:
+                os.close(place)
+        self._asking = self._answers = None
+
+    def query(
+        self,
+        request: Mapping[str, Any],
+        seconds: float,
+        memory: int,
+        most_bytes: int,
+        *,
+        cancelled: Callable[[], bool],
+    ) -> tuple[bytearray, dict[str, Any]]:
+        """Hand a query over and collect its answer: an Arrow stream, and what the child and the warden say of it.
+
+        Raises
+        ------
+        UsageError
+            The gate refused it.
+        QueryFailed
+            DuckDB could not run it.
+        QueryKilled
+            It went over a limit, was cancelled, or its process died.
+        """
+        assert self._asking is not None
+        assert self._answers is not None
+        self._ask({"do": "watch", "seconds": seconds, "memory": memory})
+        collected = bytearray()
+        try:
+            try:
+                frames.write_json(self._asking, b"Q", request)
+                end = self._collect(collected, most_bytes, cancelled)
+            except KeyboardInterrupt:
+                self._ask({"do": "kill", "reason": "cancelled"})
+                raise
+        except BaseException:
+            self.drop_child()
+            raise
+        if end is None:
+            try:
+                report = self._ask({"do": "why"})
+            finally:
+                self.drop_child()
+            raise _killed(report, seconds, memory)
+        kind, document = end
+        document |= self._ask({"do": "done"})
+        if kind == frames.REFUSED:
+            raise UsageError(document["message"])
+        if kind == frames.FAILED:
+            if document.get("fatal"):
+                self.drop_child()
+            raise QueryFailed(document["message"])
+        return collected, document
+
+    def _collect(
+        self, collected: bytearray, most: int, cancelled: Callable[[], bool]
+    ) -> tuple[bytes, dict[str, Any]] | None:
+        """Frames up to the last one; None when the child is gone or was ended."""
+        assert self._answers is not None
+        while True:
+            while not select.select([self._answers], [], [], 0.05)[0]:
+                if cancelled():
+                    self._ask({"do": "kill", "reason": "cancelled"})
+                    return None
+            frame = frames.read_frame(self._answers)
+            if frame is None:
+                return None
+            kind, payload = frame
+            if kind == frames.BATCHES:
+                collected += payload
+                # The child cuts its answer; one that does not is not ours any more.
+                if len(collected) > most * 2 + (64 << 20):
+                    self._ask({"do": "kill", "reason": "answer"})
+                    return None
+            elif kind in {frames.END, frames.REFUSED, frames.FAILED}:
+                return kind, json.loads(payload)
+            else:
+                self._ask({"do": "kill", "reason": "protocol"})
+                return None
+
+    def close(self) -> None:
+        """End the warden, and with it the child."""
+        self.drop_child()
+        self._channel.close()
+        try:
+            self._process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+def _killed(report: Mapping[str, Any], seconds: float, memory: int) -> QueryKilled:
+    reason = report["reason"]
+    words = {
+        "time": f"the query ran for {seconds:g} s and was ended; ask for less, or give it longer (--time-limit)",
+        "memory": (
+            f"the query took {report['peak'] >> 20} MiB, {memory >> 20} are allowed, and was ended; "
+            "ask for less, or give it more (--memory-limit)"
+        ),
+        "cancelled": "the query was cancelled",
+        "answer": "the answer was larger than it may be",
+    }
+    return QueryKilled(reason, words.get(reason, f"the query's process died ({reason}); ask in another way"))

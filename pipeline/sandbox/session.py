@@ -1,0 +1,197 @@
+"""The process that runs queries: forked by the warden, confined once more, one DuckDB connection."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import signal
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from pipeline.errors import LakeError, UsageError
+from pipeline.sandbox import frames, landlock, seccomp
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from pipeline.warehouse import Sources
+    from pipeline.warehouse.gate import Catalogue
+
+_SET_PDEATHSIG = 1
+# Of the memory that a query may take, DuckDB gets this part by itself: then most large queries end with its
+# error, which names what to change, and not with a kill.
+_DUCKDB_PART = 0.75
+
+
+def resolve(lake: str, number: int | None) -> Sources:
+    """What a session over a lake sees: as it is now, or as an earlier manifest has it.
+
+    Raises
+    ------
+    UsageError
+        There is no lake, or no longer what that manifest names.
+    """
+    from pipeline.warehouse import open_snapshot, read_sources
+
+    snapshot = open_snapshot(lake)
+    newest = snapshot.manifest.number
+    if number is not None and number != newest:
+        from pipeline.lake import Lake
+
+        opened = Lake.open(lake)
+        try:
+            older = opened.snapshot(opened.manifest(number))
+        except LakeError as error:
+            msg = f"there is no manifest {number} in {lake}; the newest is {newest}"
+            raise UsageError(msg) from error
+        # Absorbed segments are swept after a while; a chain would then end too early and say nothing.
+        short = [key for key, end in snapshot.vector.items() if older.vector.get(key, 0) < end]
+        sources = read_sources(older)
+        missing = [str(file) for files in sources.files.values() for file in files if not file.exists()]
+        if short or missing:
+            what = f"segments of {short[0]}" if short else missing[0]
+            msg = (
+                f"manifest {number} can no longer be seen as it was: {what} went when it was swept; "
+                f"the newest is {newest}"
+            )
+            raise UsageError(msg)
+        return sources
+    return read_sources(snapshot)
+
+
+def preload() -> None:
+    """Import what is otherwise imported at the first query: afterwards no library can be read."""
+    import calendar
+    import datetime
+    import decimal
+    import uuid
+    import zoneinfo
+
+    import duckdb
+
+    from pipeline.sandbox.answers import to_frames
+    from pipeline.warehouse import connect_sources, gate
+
+    gate.functions()
+    del calendar, datetime, decimal, uuid, zoneinfo, to_frames, connect_sources
+    del duckdb
+
+
+def run(sources: Sources, settings: Mapping[str, Any], asked: int, answers: int) -> None:
+    """Serve queries until the pipe ends. Never returns an exception: what goes wrong is told over the pipe."""
+    try:
+        _confine(sources, settings)
+        from pipeline.warehouse import gate
+
+        connection = _connect(sources, settings)
+        frames.write_json(answers, frames.READY, _describe(connection))
+        known = gate.catalogue(connection.cursor())
+        for request in _requests(asked):
+            _serve(connection, known, request, answers)
+    except BaseException as error:  # the parent has to hear it
+        with suppress(OSError):
+            frames.write_json(
+                answers, frames.FAILED, {"message": f"the session ended: {error!r}", "fatal": True}
+            )
+        os._exit(1)
+
+
+def _confine(sources: Sources, settings: Mapping[str, Any]) -> None:
+    # The warden's death is ours. It has one thread, so this is its death and not a thread's.
+    warden = os.getppid()
+    ctypes.CDLL(None).prctl(_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != warden:
+        os._exit(1)
+    if settings["landlock"]:
+        from pipeline.sandbox.warden import DATA
+
+        # DuckDB gives up when it sees these and cannot read them. Kept open: the rule is about this very inode.
+        for name in ("/proc/self/cgroup", "/proc/meminfo"):
+            with suppress(OSError):
+                os.open(name, os.O_RDONLY)
+        root = str(sources.root)
+        landlock.restrict(
+            [
+                *(f"{root}/{name}" for name in DATA),
+                "/proc/self/cgroup",
+                "/proc/meminfo",
+                "/proc/sys/vm/overcommit_memory",
+                "/sys/devices/system/cpu/online",
+                "/sys/fs/cgroup",
+            ]
+        )
+    with suppress(OSError):
+        seccomp.apply()
+
+
+def _connect(sources: Sources, settings: Mapping[str, Any]) -> Any:
+    from pipeline.warehouse import SessionSettings, connect_sources
+
+    megabytes = max(32, int(settings["memory"] * _DUCKDB_PART) >> 20)
+    return connect_sources(
+        sources,
+        SessionSettings(
+            memory_limit=f"{megabytes}MiB", threads=settings["threads"], locked=settings.get("locked", True)
+        ),
+    )
+
+
+def _describe(connection: Any) -> dict[str, Any]:
+    import duckdb
+
+    return {
+        "engine": duckdb.__version__,
+        "manifest": connection.execute("select manifest from raw.lake").fetchall()[0][0],
+    }
+
+
+def _requests(asked: int) -> Iterator[dict[str, Any]]:
+    while (frame := frames.read_frame(asked)) is not None:
+        yield json.loads(frame[1])
+
+
+def _serve(connection: Any, known: Catalogue, request: Mapping[str, Any], answers: int) -> None:
+    import duckdb
+
+    from pipeline.sandbox.answers import to_frames
+    from pipeline.warehouse import gate
+
+    cursor = connection.cursor()
+    try:
+        parameters = {name: frames.unpack(value) for name, value in request["parameters"].items()}
+        if request["gate"]:
+            wanted = gate.check_statement(cursor, request["sql"], known)
+            _compare(wanted, parameters)
+        to_frames(cursor, request, parameters, answers)
+    except UsageError as error:
+        frames.write_json(answers, frames.REFUSED, {"message": error.message})
+    except RecursionError:
+        frames.write_json(
+            answers,
+            frames.REFUSED,
+            {"message": "the query is nested too deeply; a session reads simpler ones"},
+        )
+    except (
+        duckdb.Error,
+        MemoryError,
+        RuntimeError,
+        ValueError,
+        TypeError,
+        OSError,
+        ArithmeticError,
+    ) as error:
+        frames.write_json(answers, frames.FAILED, {"message": str(error) or repr(error)})
+    finally:
+        with suppress(Exception):
+            cursor.close()
+
+
+def _compare(wanted: frozenset[str], given: Mapping[str, object]) -> None:
+    missing, unknown = sorted(wanted - set(given)), sorted(set(given) - wanted)
+    if missing:
+        msg = f"the query needs a value for {', '.join(missing)}; give it as --param {missing[0]}=VALUE"
+        raise UsageError(msg)
+    if unknown:
+        msg = f"the query has no parameter {unknown[0]!r}; it takes {', '.join(sorted(wanted)) or 'none'}"
+        raise UsageError(msg)

@@ -1,0 +1,301 @@
+"""The warden: a confined process that runs no query. It forks those that do, watches them and kills them.
+
+It reads what the parent asks over a socket, one JSON line at a time, and answers each with one line. It is apart
+from the parent so that a limit holds while the parent is busy or stopped, and it has everything loaded already, so
+that a new child costs a fork and not a start of Python.
+
+Order of confinement: Landlock first (the lake, Python's libraries, the system's), before anything heavy is loaded;
+then the libraries; then, in each child after the fork and before DuckDB connects, a second, narrower Landlock and
+the filter of system calls (`pipeline.sandbox.session`).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import resource
+import select
+import signal
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from pipeline.clock import SystemClock
+from pipeline.errors import DistillwatchError
+from pipeline.sandbox import landlock
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Mapping
+
+_WATCH_SECONDS = 0.01
+_IDLE_SECONDS = 0.5
+# What the loader, the C library and DuckDB read. Nothing here is about a person or another process.
+SYSTEM = (
+    "/usr/lib",
+    "/usr/lib64",
+    "/usr/local/lib",
+    "/lib",
+    "/lib64",
+    "/usr/share/zoneinfo",
+    "/etc/ld.so.cache",
+    "/etc/localtime",
+    "/sys/devices/system/cpu",
+    "/sys/fs/cgroup",
+)
+# The folders of a lake that hold data; what else lies in it (records of audit, a console's state) is not readable.
+DATA = ("segments", "rollups", "runs", "tables", "alerts", "manifest", "parameters", "lake.json")
+
+
+@dataclass(slots=True)
+class _Child:
+    pid: int
+    base: int = 0
+    peak: int = 0
+    deadline: float | None = None
+    most: int | None = None
+    began: float = 0.0
+    reason: str = ""
+    status: int | None = field(default=None)
+
+
+def run(channel: socket.socket, settings: Mapping[str, Any]) -> None:
+    """Confine this process, load what children need, and serve until the parent is gone."""
+    _settle()
+    guard: dict[str, Any] = {"landlock": 0, "seccomp": False}
+    try:
+        if settings["landlock"]:
+            guard["landlock"] = landlock.restrict(
+                [*settings["path"], *settings["prefixes"], *SYSTEM, "/proc", *_data(settings["lake"])]
+            )
+        sources = _loaded(settings)
+        guard["seccomp"] = _filter_works()
+    except DistillwatchError as error:
+        _say(channel, {"error": type(error).__name__, "message": error.message})
+        return
+    except Exception as error:  # whatever it is, the parent has to hear it instead of waiting
+        _say(channel, {"error": "DistillwatchError", "message": f"the sandbox did not start: {error!r}"})
+        return
+    _say(channel, {"guard": guard, "manifest": sources.rows["lake"][0]["manifest"]})
+    _Warden(channel, settings, sources).serve()
+
+
+def _data(lake: str) -> list[str]:
+    return [os.path.join(lake, name) for name in DATA]  # noqa: PTH118 -- names for the kernel, not paths to walk
+
+
+def _settle() -> None:
+    """Limits that hold for this process and every child."""
+    for what, most in ((resource.RLIMIT_CORE, 0), (resource.RLIMIT_FSIZE, 0), (resource.RLIMIT_NOFILE, 8192)):
+        _, hard = resource.getrlimit(what)
+        wanted = most if hard == resource.RLIM_INFINITY else min(most, hard)
+        resource.setrlimit(what, (wanted, wanted))
+    # A write beyond the limit of size is an error and no signal; the parent's Ctrl-C is the parent's business.
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:  # noqa: PTH123 -- one word to the kernel
+        # When the machine's memory is out, the kernel is to take a query and not somebody's database.
+        file.write("1000")
+
+
+def _loaded(settings: Mapping[str, Any]) -> Any:
+    """Sources of the session, and every module that a child will need: it cannot import any more."""
+    import encodings.idna
+    import encodings.utf_8
+
+    import duckdb
+    import pyarrow as pa
+
+    from pipeline.sandbox import session
+    from pipeline.warehouse import load_tree
+
+    del encodings, duckdb
+    pa.array([], pa.string())
+    session.preload()
+    load_tree()
+    return _in_a_fork(settings)
+
+
+def _in_a_fork(settings: Mapping[str, Any]) -> Any:
+    """Read the snapshot in a process of its own: reading Parquet starts threads, and this process may have none."""
+    ours, theirs = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            from pipeline.sandbox.session import resolve
+
+            try:
+                found: Any = resolve(settings["lake"], settings["manifest"])
+            except Exception as error:  # handed over
+                found = error
+            with os.fdopen(theirs, "wb") as file:
+                pickle.dump(found, file)
+        finally:
+            os._exit(0)
+    os.close(theirs)
+    with os.fdopen(ours, "rb") as file:
+        data = file.read()
+    os.waitpid(pid, 0)
+    # Our own fork's bytes, and it has run nobody's SQL.
+    found = pickle.loads(data)  # noqa: S301
+    if isinstance(found, Exception):
+        raise found
+    return found
+
+
+def _filter_works() -> bool:
+    """Whether the kernel takes our filter of system calls: tried in a fork, since it cannot be taken back."""
+    from pipeline.sandbox import seccomp
+
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        with suppress(OSError):
+            seccomp.apply()
+            code = 0
+        os._exit(code)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+def _say(channel: socket.socket, document: Mapping[str, Any]) -> None:
+    channel.sendall(json.dumps(document).encode() + b"\n")
+
+
+class _Warden:
+    def __init__(self, channel: socket.socket, settings: Mapping[str, Any], sources: Any) -> None:
+        self._channel = channel
+        self._settings = settings
+        self._sources = sources
+        self._clock = SystemClock()
+        self._parent = os.getppid()
+        self._child: _Child | None = None
+
+    def serve(self) -> None:
+        """Until the parent closes its end or is no more."""
+        watching = select.poll()
+        watching.register(self._channel, select.POLLIN)
+        while True:
+            busy = self._child is not None and self._child.most is not None
+            ready = watching.poll((_WATCH_SECONDS if busy else _IDLE_SECONDS) * 1000)
+            self._check()
+            if ready and not self._answer():
+                break
+            if os.getppid() != self._parent:
+                break
+        self._kill("closed")
+
+    def _answer(self) -> bool:
+        # One message with up to two file descriptors; the parent waits for the answer before it sends another.
+        import socket as sockets
+
+        data, places, _, _ = sockets.recv_fds(self._channel, 1 << 16, 2)
+        if not data:
+            return False
+        message = json.loads(data)
+        reply = getattr(self, f"_do_{message.pop('do')}")(places, **message)
+        _say(self._channel, reply)
+        return True
+
+    def _do_start(self, places: list[int], **about: Any) -> dict[str, Any]:
+        self._kill("replaced")
+        pid = os.fork()
+        if pid == 0:
+            self._channel.close()
+            from pipeline.sandbox.session import run as run_session
+
+            run_session(self._sources, {**self._settings, **about}, *places)
+            os._exit(0)
+        for place in places:
+            os.close(place)
+        self._child = _Child(pid)
+        return {"pid": pid}
+
+    def _do_watch(self, places: list[int], *, seconds: float, memory: int) -> dict[str, Any]:
+        del places
+        child = self._child
+        if child is None:
+            return {}
+        now = self._clock.monotonic()
+        if not child.base:
+            child.base = _used(child.pid)
+        child.began, child.deadline, child.most, child.peak = now, now + seconds, memory, 0
+        return {}
+
+    def _do_done(self, places: list[int]) -> dict[str, Any]:
+        del places
+        child = self._child
+        if child is None:
+            return {"peak": 0, "held": 0}
+        child.deadline = child.most = None
+        held = max(0, _used(child.pid) - child.base)
+        return {"peak": max(child.peak, held), "held": held}
+
+    def _do_kill(self, places: list[int], *, reason: str) -> dict[str, Any]:
+        del places
+        return self._report(reason)
+
+    def _do_why(self, places: list[int]) -> dict[str, Any]:
+        del places
+        return self._report("")
+
+    def _report(self, reason: str) -> dict[str, Any]:
+        child = self._child
+        if child is None:
+            return {"reason": "gone", "peak": 0}
+        self._kill(reason)
+        if not child.reason:
+            child.reason = (
+                "exit" if child.status is None or child.status >= 0 else signal.Signals(-child.status).name
+            )
+        return {"reason": child.reason, "peak": child.peak}
+
+    def _check(self) -> None:
+        child = self._child
+        if child is None or child.most is None or child.deadline is None or child.reason:
+            return
+        child.peak = max(child.peak, _used(child.pid) - child.base)
+        if child.peak > child.most:
+            self._end(child, "memory")
+        elif self._clock.monotonic() > child.deadline:
+            self._end(child, "time")
+
+    def _end(self, child: _Child, reason: str) -> None:
+        child.reason = reason
+        # It is our child and we have not waited for it, so the number is still its own.
+        if child.status is None:
+            os.kill(child.pid, signal.SIGKILL)
+            self._reap(child)
+        child.most = child.deadline = None
+
+    def _reap(self, child: _Child) -> None:
+        _, status = os.waitpid(child.pid, 0)
+        child.status = os.waitstatus_to_exitcode(status)
+
+    def _kill(self, reason: str) -> None:
+        child, self._child = self._child, None
+        if child is None or child.status is not None:
+            return
+        pid, status = os.waitpid(child.pid, os.WNOHANG)
+        if pid:
+            child.status = os.waitstatus_to_exitcode(status)
+            return
+        if not reason:
+            # It closed its pipe, so it is on its way out; it does not get long.
+            reason = "exit"
+        self._end(child, reason)
+
+
+def _used(pid: int) -> int:
+    """Bytes of memory of a process: what is resident and what was swapped out."""
+    try:
+        with open(f"/proc/{pid}/status", "rb") as file:  # noqa: PTH123 -- read a hundred times a second
+            text = file.read()
+    except OSError:
+        return 0
+    total = 0
+    for key in (b"VmRSS:", b"VmSwap:"):
+        place = text.find(key)
+        if place >= 0:
+            total += int(text[place + len(key) : text.index(b"kB", place)]) * 1024
+    return total
