@@ -91,12 +91,17 @@ def judge_matrix(
 def fit_plans(
     count: int, first_seed: int, data: Path | None, accounts: int, **changes: Any
 ) -> list[WorldPlan]:
-    """Worlds to fit on: habits drawn anew in each, and none of the kinds that only evaluation has."""
+    """Worlds to fit on: as wild as those of the shipped forest, and none of the kinds that only evaluation has."""
+    from pipeline.fit.forest import FITTED
     from pipeline.fit.labelled import plans
 
     return [
-        replace(plan, settings=replace(plan.settings, beyond=False, **changes))
-        for plan in plans(count, first_seed, data, accounts)
+        replace(
+            plan,
+            settings=replace(plan.settings, beyond=False, **changes),
+            tameness=(None, 1.0, None, FITTED)[number % 4],
+        )
+        for number, plan in enumerate(plans(count, first_seed, data, accounts))
     ]
 
 

@@ -200,6 +200,7 @@ def fit(
             "worlds": len(found),
             "first_seed": min(world.seed for world in found),
             "last_seed": max(world.seed for world in found),
+            "seeds": [world.seed for world in found],
             "accounts": sum(len(world) for world in found),
             "attackers": int(sum(world.attack.sum() for world in found)),
             "boosting": {**BOOSTING, **changes},
