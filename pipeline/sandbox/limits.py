@@ -69,13 +69,18 @@ class Answer:
     @property
     def types(self) -> tuple[str, ...]:
         """DuckDB's name of each column's type."""
-        stated = (self.table.schema.metadata or {}).get(b"distillwatch.types")
-        return tuple(json.loads(stated)) if stated else tuple(str(each.type) for each in self.table.schema)
+        return types_of(self.table)
 
     def rows(self) -> list[dict[str, object]]:
         """The rows as dictionaries."""
         found: list[dict[str, object]] = self.table.to_pylist()
         return found
+
+
+def types_of(table: pa.Table) -> tuple[str, ...]:
+    """DuckDB's names of the types of an answer's columns, which the child wrote beside them."""
+    stated = (table.schema.metadata or {}).get(b"distillwatch.types")
+    return tuple(json.loads(stated)) if stated else tuple(str(each.type) for each in table.schema)
 
 
 DEFAULT_LIMITS = Limits()

@@ -61,7 +61,8 @@ class Warden:
             )
         self._channel = ours
         self._lines = b""
-        # -- the two pipes of the child
+        self._count = 0
+        # Ends of the two pipes to the child.
         self._asking: int | None = None
         self._answers: int | None = None
         prefixes = [str(Path(each).resolve()) for each in {sys.prefix, sys.base_prefix, sys.exec_prefix}]
@@ -73,9 +74,11 @@ class Warden:
             self.close()
             msg = f"the sandbox did not start: its process ended with {self._process.wait()} ({error!r})"
             raise DistillwatchError(msg) from error
-        if "error" in self.about:
+        try:
+            _unless_error(self.about)
+        except DistillwatchError:
             self.close()
-            raise getattr(errors, self.about["error"], DistillwatchError)(self.about["message"])
+            raise
 
     @property
     def pid(self) -> int:
@@ -94,17 +97,33 @@ class Warden:
         return document
 
     def _ask(self, message: Mapping[str, Any], places: tuple[int, ...] = ()) -> dict[str, Any]:
-        data = json.dumps(message).encode() + b"\n"
+        self._count += 1
+        number = self._count
+        data = json.dumps({**message, "number": number}).encode() + b"\n"
         if places:
             socket.send_fds(self._channel, [data], places)
         else:
             self._channel.sendall(data)
-        return self._line()
+        # A Ctrl-C may have left an answer unread.
+        while (answer := self._line()).pop("number", None) != number:
+            pass
+        return answer
+
+    def refresh(self) -> dict[str, Any]:
+        """Read the lake's snapshot again; children started from now on see it."""
+        self.drop_child()
+        return _unless_error(self._ask({"do": "refresh"}))
 
     @property
     def has_child(self) -> bool:
-        """Whether a child waits for queries, as far as is known."""
-        return self._answers is not None
+        """Whether a child waits for queries."""
+        if self._answers is None:
+            return False
+        # It says nothing unasked: what can be read now is the end of its pipe.
+        if select.select([self._answers], [], [], 0)[0]:
+            self.drop_child()
+            return False
+        return True
 
     def start_child(self, about: Mapping[str, Any]) -> dict[str, Any]:
         """Fork a child and wait until its views stand; what it says about itself, with its ``pid``."""
@@ -183,7 +202,11 @@ class Warden:
                 self.drop_child()
             raise _killed(report, seconds, memory)
         kind, document = end
-        document |= self._ask({"do": "done"})
+        used = self._ask({"do": "done"})
+        if used["held"] > memory // 4:
+            # What this query leaves in the allocator is not to be the next one's fault.
+            self.drop_child()
+        document["peak"] = used["peak"]
         if kind == frames.REFUSED:
             raise UsageError(document["message"])
         if kind == frames.FAILED:
@@ -227,6 +250,12 @@ class Warden:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+
+def _unless_error(answer: dict[str, Any]) -> dict[str, Any]:
+    if "error" in answer:
+        raise getattr(errors, answer["error"], DistillwatchError)(answer["message"])
+    return answer
 
 
 def _killed(report: Mapping[str, Any], seconds: float, memory: int) -> QueryKilled:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ from pipeline.clock import SystemClock
 from pipeline.errors import DistillwatchError, QueryFailed, QueryKilled, SandboxMissing, UsageError
 from pipeline.sandbox import frames, landlock
 from pipeline.sandbox.audit import AuditLog, Entry
-from pipeline.sandbox.limits import DEFAULT_LIMITS, Answer, Limits
+from pipeline.sandbox.limits import DEFAULT_LIMITS, Answer, Limits, types_of
 from pipeline.sandbox.process import Warden
 
 if TYPE_CHECKING:
@@ -220,9 +221,6 @@ class Sandbox:
         finally:
             if fresh and self._warden is not None:
                 warden.drop_child()
-        if end["held"] > self.limits.memory_bytes // 4:
-            # What an earlier query left in the allocator is not the next one's fault.
-            warden.drop_child()
         return _table(data), end
 
     def _ready(self, *, fresh: bool) -> Warden:
@@ -235,6 +233,13 @@ class Sandbox:
         """Open the session now and not with the first query."""
         with self._lock:
             self._ready(fresh=False)
+
+    def refresh(self) -> int:
+        """Go on with the lake as it is now; the number of its manifest. A session with a manifest of its own stays."""
+        with self._lock:
+            warden = self._warden or self._open()
+            self.manifest = warden.refresh()["manifest"]
+            return self.manifest
 
     def cancel(self) -> None:
         """End the running query, from another thread."""
@@ -297,7 +302,21 @@ def _table(data: bytearray) -> pa.Table:
         table = pa.ipc.open_stream(pa.py_buffer(data)).read_all()
         # The bytes come from a process that ran somebody's SQL.
         table.validate(full=True)
+        return _plain_integers(table)
     except pa.ArrowException as error:
-        msg = f"the answer cannot be read: {error}"
+        msg = f"the answer cannot be read ({error}); cast what is too wide, as in x::double or x::varchar"
         raise QueryFailed(msg) from error
+
+
+def _plain_integers(table: pa.Table) -> pa.Table:
+    """Sums of integers are 128 bits wide in DuckDB and would come as decimals: as int64 where they fit."""
+    import pyarrow as pa
+
+    for place, kind in enumerate(types_of(table)):
+        if kind in {"HUGEINT", "UHUGEINT"} and pa.types.is_decimal(table.schema.field(place).type):
+            field = table.schema.field(place)
+            with suppress(pa.ArrowInvalid):
+                table = table.set_column(
+                    place, field.with_type(pa.int64()), table.column(place).cast(pa.int64())
+                )
     return table

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import resource
 import signal
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -86,6 +87,7 @@ def run(sources: Sources, settings: Mapping[str, Any], asked: int, answers: int)
 
         connection = _connect(sources, settings)
         frames.write_json(answers, frames.READY, _describe(connection))
+        _bound_addresses(settings["memory"])
         known = gate.catalogue(connection.cursor())
         for request in _requests(asked):
             _serve(connection, known, request, answers)
@@ -107,7 +109,7 @@ def _confine(sources: Sources, settings: Mapping[str, Any]) -> None:
         from pipeline.sandbox.warden import DATA
 
         # DuckDB gives up when it sees these and cannot read them. Kept open: the rule is about this very inode.
-        for name in ("/proc/self/cgroup", "/proc/meminfo"):
+        for name in ("/proc/self/cgroup", "/proc/self/statm", "/proc/meminfo"):
             with suppress(OSError):
                 os.open(name, os.O_RDONLY)
         root = str(sources.root)
@@ -115,6 +117,7 @@ def _confine(sources: Sources, settings: Mapping[str, Any]) -> None:
             [
                 *(f"{root}/{name}" for name in DATA),
                 "/proc/self/cgroup",
+                "/proc/self/statm",
                 "/proc/meminfo",
                 "/proc/sys/vm/overcommit_memory",
                 "/sys/devices/system/cpu/online",
@@ -135,6 +138,19 @@ def _connect(sources: Sources, settings: Mapping[str, Any]) -> Any:
             memory_limit=f"{megabytes}MiB", threads=settings["threads"], locked=settings.get("locked", True)
         ),
     )
+
+
+def _bound_addresses(memory: int) -> None:
+    """A backstop below the warden's watch: one allocation that is far too large fails at once.
+
+    Generous, because libraries reserve addresses that they never use; what is resident is the warden's business.
+    """
+    with open("/proc/self/statm", "rb") as file:  # noqa: PTH123 -- one number of the kernel's
+        held = int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+    most = held + 2 * memory + (1 << 30)
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    if hard == resource.RLIM_INFINITY or most < hard:
+        resource.setrlimit(resource.RLIMIT_AS, (most, most))
 
 
 def _describe(connection: Any) -> dict[str, Any]:

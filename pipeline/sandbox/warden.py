@@ -67,22 +67,25 @@ def run(channel: socket.socket, settings: Mapping[str, Any]) -> None:
     try:
         if settings["landlock"]:
             guard["landlock"] = landlock.restrict(
-                [*settings["path"], *settings["prefixes"], *SYSTEM, "/proc", *_data(settings["lake"])]
+                [*settings["path"], *settings["prefixes"], *SYSTEM, "/proc", settings["lake"]]
             )
         sources = _loaded(settings)
         guard["seccomp"] = _filter_works()
-    except DistillwatchError as error:
-        _say(channel, {"error": type(error).__name__, "message": error.message})
-        return
     except Exception as error:  # whatever it is, the parent has to hear it instead of waiting
-        _say(channel, {"error": "DistillwatchError", "message": f"the sandbox did not start: {error!r}"})
+        _say(channel, _in_words(error))
         return
-    _say(channel, {"guard": guard, "manifest": sources.rows["lake"][0]["manifest"]})
+    _say(channel, {"guard": guard, "manifest": _manifest(sources)})
     _Warden(channel, settings, sources).serve()
 
 
-def _data(lake: str) -> list[str]:
-    return [os.path.join(lake, name) for name in DATA]  # noqa: PTH118 -- names for the kernel, not paths to walk
+def _in_words(error: Exception) -> dict[str, Any]:
+    if isinstance(error, DistillwatchError):
+        return {"error": type(error).__name__, "message": error.message}
+    return {"error": "DistillwatchError", "message": f"the sandbox did not start: {error!r}"}
+
+
+def _manifest(sources: Any) -> int:
+    return int(sources.rows["lake"][0]["manifest"])
 
 
 def _settle() -> None:
@@ -193,8 +196,9 @@ class _Warden:
         if not data:
             return False
         message = json.loads(data)
+        number = message.pop("number")
         reply = getattr(self, f"_do_{message.pop('do')}")(places, **message)
-        _say(self._channel, reply)
+        _say(self._channel, {**reply, "number": number})
         return True
 
     def _do_start(self, places: list[int], **about: Any) -> dict[str, Any]:
@@ -210,6 +214,15 @@ class _Warden:
             os.close(place)
         self._child = _Child(pid)
         return {"pid": pid}
+
+    def _do_refresh(self, places: list[int]) -> dict[str, Any]:
+        del places
+        self._kill("replaced")
+        try:
+            self._sources = _in_a_fork(self._settings)
+        except Exception as error:  # the session stays on what it had
+            return _in_words(error)
+        return {"manifest": _manifest(self._sources)}
 
     def _do_watch(self, places: list[int], *, seconds: float, memory: int) -> dict[str, Any]:
         del places

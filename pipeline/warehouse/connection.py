@@ -91,7 +91,8 @@ def connect_sources(sources: Sources, settings: SessionSettings = DEFAULT_SETTIN
         },
     )
     # The machine's zone would otherwise decide what now()::timestamp is, beside columns that are UTC.
-    connection.execute("set timezone = 'UTC'")
+    # Global, because a cursor is a session of its own and begins with the global settings.
+    connection.execute("set global timezone = 'UTC'")
     load(connection, sources)
     if settings.locked:
         _lock(connection, sources.root)
