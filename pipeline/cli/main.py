@@ -32,6 +32,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "refit": ("refit", "Fit the detector anew from verdicts; says what that changes."),
     "evaluate": ("evaluate", "The detection benchmark: all detectors on worlds nobody was fitted on."),
     "sql": ("sql", "Ask a lake questions in SQL, or run a playbook."),
+    "audit": ("audit", "The record of every query: show it, check that nobody changed it."),
+    "case": ("case", "A self-contained case file about an account or a cluster."),
+    "console": ("console", "The lake in a browser: queue, accounts, clusters, cases, verdicts."),
     "topics": ("topics", "Create and compare Kafka's topics."),
     "declare-lost": ("declare_lost", "Go on after Kafka deleted what was not landed; recorded for ever."),
 }

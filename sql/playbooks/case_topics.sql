@@ -1,0 +1,56 @@
+-- name: case_topics
+-- question: Over which topics do the prompts of a case spread, beside accounts of its benign class?
+-- parameters:
+--   subject text: an account's id, or a cluster's id or name
+--   class_accounts integer = 80: accounts of the class to compare with, chosen by a hash of their ids
+-- grain: one row per account and topic; `role` is `subject`, or `class` for an account of the class most of the subject's
+--   accounts were assigned to that was judged clear and has at least 50 records; where they have no class, of any
+-- reads: subject_accounts, account_scores, windows
+-- detects: coverage: how many topics so many records meet, and how evenly
+-- does not detect: what a topic is about: topics are cells of a codebook
+-- false positives: reference works, evaluation harnesses and resellers cover much as well
+-- next step: `case_prompts` for where the prompts lie
+with members as (
+  select account_id from subject_accounts($subject)
+),
+
+class as (
+  select benign_class
+  from account_scores
+  where account_id in (select members.account_id from members) and benign_class is not null
+  group by benign_class
+  order by sum(records) desc, benign_class
+  limit 1
+),
+
+compared as (
+  select account_id, 'subject' as role from members
+  union all
+  (
+    select account_scores.account_id, 'class' as role
+    from account_scores
+    where
+      coalesce(account_scores.benign_class = (select class.benign_class from class), (select count(*) from class) = 0)
+      and account_scores.decision = 'clear'
+      and account_scores.records >= 50
+      and account_scores.account_id not in (select members.account_id from members)
+    order by md5(account_scores.account_id), account_scores.account_id
+    limit $class_accounts
+  )
+),
+
+cells as (
+  select compared.role, windows.account_id, unnest(windows.topic_count) as cell
+  from windows
+  join compared on compared.account_id = windows.account_id
+)
+
+select
+  role,
+  account_id,
+  cell.bucket as topic,
+  sum(cell.count)::bigint as records,
+  (select class.benign_class from class) as benign_class
+from cells
+group by role, account_id, cell.bucket
+order by role desc, account_id, topic;
