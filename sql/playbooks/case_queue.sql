@@ -4,6 +4,7 @@
 --   subject_kind text = null: account or cluster; both by default
 --   decision text = null: only alert, allowed, clear or cannot_tell
 --   benign_class text = null: only accounts of this class
+--   detector text = null: only what this detector judged
 --   verdict text = null: only with this standing verdict; none: only without any
 --   min_records integer = 0: records the subject must have
 --   search text = null: part of the id of a subject or of its cluster
@@ -27,6 +28,7 @@ with judged as (
     q_value,
     decision,
     benign_class,
+    detector,
     first_seen,
     last_seen,
     as_of
@@ -41,6 +43,7 @@ with judged as (
     p_value,
     q_value,
     decision,
+    detector,
     first_seen,
     last_seen,
     as_of
@@ -51,6 +54,7 @@ newest_alerts as (
   select
     subject_kind,
     subject_id,
+    detector,
     alert_id,
     is_live,
     len(members) as members,
@@ -80,6 +84,7 @@ listed as (
     judged.q_value,
     coalesce(judged.decision, 'alert') as decision,
     judged.benign_class,
+    coalesce(judged.detector, newest_alerts.detector) as detector,
     coalesce(judged.first_seen, newest_alerts.first_seen) as first_seen,
     coalesce(judged.last_seen, newest_alerts.last_seen) as last_seen,
     coalesce(judged.as_of, newest_alerts.as_of) as as_of,
@@ -127,6 +132,7 @@ where
   ($subject_kind::varchar is null or listed.subject_kind = $subject_kind)
   and ($decision::varchar is null or listed.decision = $decision)
   and ($benign_class::varchar is null or listed.benign_class = $benign_class)
+  and ($detector::varchar is null or listed.detector = $detector)
   and ($verdict::varchar is null or coalesce(standing_verdicts.verdict, 'none') = $verdict)
   and coalesce(listed.records, 0) >= $min_records
   and (

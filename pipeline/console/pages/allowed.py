@@ -1,0 +1,48 @@
+"""The allow-list: accounts whose alerts are silenced, until when and on whose word."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pipeline.console.page import as_moment
+from pipeline.console.pages.cases import _noted
+from pipeline.console.routes import PageRoute
+
+if TYPE_CHECKING:
+    from starlette.responses import Response
+
+    from pipeline.console.page import Page
+
+
+def index(page: Page) -> Response:
+    """Who is allowed, and who was."""
+    rows = page.rows("allow_list")
+    return page.render(
+        "allowed.html",
+        rows=rows,
+        standing=[row for row in rows if row["is_standing"]],
+        ended=[row for row in rows if not row["is_standing"]],
+        id=page.get("id"),
+    )
+
+
+def add(page: Page) -> Response:
+    """Somebody is allowed: a case is opened for it, so that the reason has a place."""
+    subject = page.form.get("subject", "").strip()
+    kind = "cluster" if page.field("kind") == "cluster" else "account"
+    number = page.console.cases.open(kind, subject, f"Allow {subject}", page.user.name)
+    done = page.console.flow.propose(
+        number,
+        page.user,
+        verdict="allowed",
+        reason=page.field("reason"),
+        expires_at=as_moment(page.field("expires"), "expires"),
+    )
+    _noted(page, done)
+    return page.to("/allowed")
+
+
+ROUTES = (
+    PageRoute("/allowed", index),
+    PageRoute("/allowed/add", add, role="approver", method="POST"),
+)

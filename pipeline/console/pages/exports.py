@@ -1,0 +1,165 @@
+"""Tables as files, and case files. Who took what is in the record."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
+from starlette.responses import Response
+
+from pipeline.console.pages.playbooks import asked_of
+from pipeline.console.routes import PageRoute
+from pipeline.errors import UsageError
+from pipeline.warehouse import playbook
+
+if TYPE_CHECKING:
+    from pipeline.console.page import Page
+    from pipeline.sandbox import Answer
+
+TYPES = {
+    "csv": "text/csv; charset=utf-8",
+    "json": "application/json",
+    "parquet": "application/vnd.apache.parquet",
+}
+
+
+def of_playbook(page: Page) -> Response:
+    """The answer of a playbook."""
+    file = playbook(page.get("name"))
+    answer = page.playbook(file.name, **asked_of(page, file))
+    return _file(page, answer, file.name, page.get("format"))
+
+
+def of_query(page: Page) -> Response:
+    """The answer of a query of one's own."""
+    answer = page.console.queries.ask(page.form.get("q", ""), who=page.user.name, manifest=page.manifest)
+    return _file(page, answer, "answer", page.field("format"))
+
+
+def _file(page: Page, answer: Answer, name: str, kind: str) -> Response:
+    if kind not in TYPES:
+        msg = f"there is no format {kind!r}; there are {', '.join(TYPES)}"
+        raise UsageError(msg)
+    page.console.queries.audit.note(
+        "export", who=page.user.name, of=answer.audit, format=kind, rows=answer.table.num_rows
+    )
+    body = {"csv": as_csv, "json": as_json, "parquet": as_parquet}[kind](answer)
+    return Response(
+        body,
+        media_type=TYPES[kind],
+        headers={
+            "content-disposition": f'attachment; filename="{safe_name(name)}-m{answer.manifest}.{kind}"',
+            # What it was made from: manifest, the line that recorded the question, whether rows are missing.
+            "x-distillwatch-manifest": str(answer.manifest),
+            "x-distillwatch-audit": answer.audit,
+            "x-distillwatch-truncated": str(answer.truncated).lower(),
+        },
+    )
+
+
+def safe_name(name: str) -> str:
+    """A file name of it."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", name)[:80] or "file"
+
+
+def as_csv(answer: Answer) -> bytes:
+    """CSV: nested values as JSON, bytes as hexadecimal, and no cell that a spreadsheet would run."""
+    columns = [
+        _flat(column) if not _plain(column.type) else _harmless(column) for column in answer.table.columns
+    ]
+    table = pa.table(dict(zip(answer.table.column_names, columns, strict=True)))
+    sink = io.BytesIO()
+    pa_csv.write_csv(table, sink)
+    return sink.getvalue()
+
+
+def _plain(kind: pa.DataType) -> bool:
+    return not (pa.types.is_nested(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
+
+
+def _flat(column: pa.ChunkedArray) -> pa.Array:
+    return pa.array(
+        [None if value is None else _guarded(_text(value)) for value in column.to_pylist()], pa.string()
+    )
+
+
+def _text(value: Any) -> str:
+    return value.hex() if isinstance(value, bytes) else json.dumps(_readable(value), ensure_ascii=False)
+
+
+def _harmless(column: pa.ChunkedArray) -> pa.ChunkedArray | pa.Array:
+    if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
+        return column
+    if not pc.any(pc.match_substring_regex(column, r"^[=+\-@\t\r]")).as_py():
+        return column
+    return pa.array([None if value is None else _guarded(value) for value in column.to_pylist()], pa.string())
+
+
+def _guarded(text: str) -> str:
+    # A spreadsheet takes such a cell for a formula; a quote before it says that it is text.
+    return f"'{text}" if text[:1] in "=+-@\t\r" and text[:1] else text
+
+
+def as_json(answer: Answer) -> bytes:
+    """JSON: an array of objects."""
+    return json.dumps([_readable(row) for row in answer.rows()], ensure_ascii=False).encode()
+
+
+def _readable(value: Any) -> Any:  # noqa: PLR0911 -- one for each kind of value
+    if isinstance(value, dict):
+        return {str(key): _readable(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_readable(each) for each in value]
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, datetime):
+        return value.isoformat() + ("" if value.tzinfo else "Z")
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, float) and value != value:  # noqa: PLR0124 -- NaN is no JSON
+        return None
+    return value if isinstance(value, str | int | float | bool | None) else str(value)
+
+
+def as_parquet(answer: Answer) -> bytes:
+    """Parquet, with what it was made from in its metadata."""
+    about = {
+        b"distillwatch.sql": answer.sql.encode(),
+        b"distillwatch.manifest": str(answer.manifest).encode(),
+        b"distillwatch.audit": answer.audit.encode(),
+    }
+    table = answer.table.replace_schema_metadata({**(answer.table.schema.metadata or {}), **about})
+    sink = io.BytesIO()
+    pq.write_table(table, sink, compression="zstd")
+    return sink.getvalue()
+
+
+def case_file(page: Page) -> Response:
+    """The case file of an account or a cluster: one page that needs nothing else."""
+    from pipeline.console.case_files import render_case_file
+
+    subject = page.get("subject")
+    if not subject:
+        msg = "a case file is about an account or a cluster; name it as subject"
+        raise UsageError(msg)
+    text = render_case_file(page, subject)
+    page.console.queries.audit.note("case file", who=page.user.name, subject=subject, case=page.get("case"))
+    return Response(
+        text,
+        media_type="text/html; charset=utf-8",
+        headers={"content-disposition": f'attachment; filename="case-{safe_name(subject)}.html"'},
+    )
+
+
+ROUTES = (
+    PageRoute("/export/playbook", of_playbook, role="investigator"),
+    PageRoute("/export/sql", of_query, role="investigator", method="POST"),
+    PageRoute("/export/case-file", case_file, role="investigator"),
+)

@@ -1,0 +1,276 @@
+"""Cases: what people wrote, proposed and decided. Rows are only ever added."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pipeline.errors import UsageError
+from pipeline.times import to_text
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from pipeline.clock import Clock
+    from pipeline.console.state.database import Database
+
+MOST_TEXT = 20_000
+OPEN_IF = (
+    "(select what from case_events where case_id = cases.id and what <> 'note' order by id desc limit 1)"
+)
+
+_CASE = f"""
+select cases.*, coalesce({OPEN_IF}, 'reopened') <> 'closed' as is_open,
+  (select count(*) from case_events where case_id = cases.id and what = 'note') as notes,
+  (select count(*) from proposals left join decisions on decisions.proposal_id = proposals.id
+    where case_id = cases.id and decisions.proposal_id is null) as waiting,
+  coalesce((select max(at) from case_events where case_id = cases.id), opened_at) as touched_at
+from cases
+"""  # noqa: S608 -- our own words; values are bound
+
+_PROPOSAL = """
+select proposals.*, decisions.outcome, decisions.reason as decision_reason, decisions.decided_by,
+  decisions.decided_at, publications.verdict_id
+from proposals
+left join decisions on decisions.proposal_id = proposals.id
+left join publications on publications.proposal_id = proposals.id
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A verdict that somebody proposed, and what became of it.
+
+    ``outcome`` is None while it waits; ``verdict_id`` is set once it stands in the lake.
+    """
+
+    id: int
+    case_id: int
+    subject_kind: str
+    subject_id: str
+    members: tuple[str, ...]
+    verdict: str
+    reason: str
+    expires_at: str | None
+    alert_id: str | None
+    withdraws: str | None
+    proposed_by: str
+    proposed_at: str
+    outcome: str | None
+    decision_reason: str | None
+    decided_by: str | None
+    decided_at: str | None
+    verdict_id: str | None
+
+    @classmethod
+    def from_row(cls, row: sqlite3.Row) -> Proposal:
+        """A row of the query above."""
+        values = dict(row)
+        return cls(**{**values, "members": tuple(json.loads(values["members"]))})
+
+
+class Cases:
+    """The cases in a state file."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database, self._clock = database, clock
+
+    def _text(self) -> str:
+        return str(to_text(self._clock.now().replace(tzinfo=None)))
+
+    def open(self, kind: str, subject: str, title: str, who: str) -> int:
+        """The open case about this subject, or a new one."""
+        title = title.strip() or subject
+        if len(title) > 200:
+            msg = f"the title has {len(title)} characters; 200 are the most"
+            raise UsageError(msg)
+        with self._database.write() as connection:
+            row = connection.execute(
+                f"select id from cases where subject_kind = ? and subject_id = ? and coalesce({OPEN_IF}, '') "  # noqa: S608
+                "<> 'closed' order by id desc",
+                (kind, subject),
+            ).fetchone()
+            if row is not None:
+                return int(row["id"])
+            done = connection.execute(
+                "insert into cases (subject_kind, subject_id, title, opened_by, opened_at) values (?, ?, ?, ?, ?)",
+                (kind, subject, title, who, self._text()),
+            )
+            assert done.lastrowid is not None
+            return done.lastrowid
+
+    def case(self, number: int) -> dict[str, Any]:
+        """One case.
+
+        Raises
+        ------
+        UsageError
+            There is none with this number.
+        """
+        with self._database.read() as connection:
+            row = connection.execute(f"{_CASE} where cases.id = ?", (number,)).fetchone()
+        if row is None:
+            msg = f"there is no case {number}"
+            raise UsageError(msg)
+        return dict(row)
+
+    def every(self, *, subject: tuple[str, str] | None = None) -> list[dict[str, Any]]:
+        """Cases, the last touched first; of one subject if that is given."""
+        where, values = ("", ())
+        if subject is not None:
+            where, values = "where subject_kind = ? and subject_id = ?", subject  # type: ignore[assignment]
+        with self._database.read() as connection:
+            rows = connection.execute(f"{_CASE} {where} order by touched_at desc, id desc", values).fetchall()
+        return [dict(row) for row in rows]
+
+    def events(self, number: int) -> list[dict[str, Any]]:
+        """What people did in a case, oldest first."""
+        with self._database.read() as connection:
+            rows = connection.execute(
+                "select * from case_events where case_id = ? order by id", (number,)
+            ).fetchall()
+        return [dict(row) for row in rows]
+
+    def note(self, number: int, body: str, who: str, *, link: str | None = None) -> None:
+        """Write something down.
+
+        Raises
+        ------
+        UsageError
+            It is empty or too long, or there is no such case.
+        """
+        body = body.strip()
+        if not body:
+            msg = "the note is empty; write what you found and where"
+            raise UsageError(msg)
+        if len(body) > MOST_TEXT:
+            msg = f"the note has {len(body):,} characters; {MOST_TEXT:,} are the most"
+            raise UsageError(msg)
+        self._event(number, "note", body, who, link)
+
+    def close(self, number: int, reason: str, who: str) -> None:
+        """Nothing more to do here."""
+        if not reason.strip():
+            msg = "a case is closed with a reason; say in a sentence how it ended"
+            raise UsageError(msg)
+        self._event(number, "closed", reason.strip(), who, None)
+
+    def reopen(self, number: int, reason: str, who: str) -> None:
+        """There is more to do after all."""
+        self._event(number, "reopened", reason.strip(), who, None)
+
+    def _event(self, number: int, what: str, body: str, who: str, link: str | None) -> None:
+        self.case(number)
+        with self._database.write() as connection:
+            connection.execute(
+                "insert into case_events (case_id, at, who, what, body, link) values (?, ?, ?, ?, ?, ?)",
+                (number, self._text(), who, what, body, link),
+            )
+
+    def propose(
+        self,
+        number: int,
+        *,
+        verdict: str,
+        reason: str,
+        who: str,
+        members: Sequence[str] = (),
+        expires_at: datetime | None = None,
+        alert_id: str | None = None,
+        withdraws: str | None = None,
+        subject: tuple[str, str] | None = None,
+        decided: bool = False,
+    ) -> int:
+        """Put a verdict before others; with ``decided`` it needs nobody else and is approved at once."""
+        case = self.case(number)
+        kind, name = subject or (case["subject_kind"], case["subject_id"])
+        now = self._text()
+        with self._database.write() as connection:
+            done = connection.execute(
+                "insert into proposals (case_id, subject_kind, subject_id, members, verdict, reason, expires_at, "
+                "alert_id, withdraws, proposed_by, proposed_at) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    number,
+                    kind,
+                    name,
+                    json.dumps(list(members)),
+                    verdict,
+                    reason,
+                    to_text(expires_at),
+                    alert_id,
+                    withdraws,
+                    who,
+                    now,
+                ),
+            )
+            assert done.lastrowid is not None
+            if decided:
+                connection.execute(
+                    "insert into decisions (proposal_id, outcome, decided_by, decided_at) values (?, 'approved', ?, ?)",
+                    (done.lastrowid, who, now),
+                )
+            return done.lastrowid
+
+    def proposal(self, number: int) -> Proposal:
+        """One proposal.
+
+        Raises
+        ------
+        UsageError
+            There is none with this number.
+        """
+        found = self._proposals("where proposals.id = ?", (number,))
+        if not found:
+            msg = f"there is no proposal {number}"
+            raise UsageError(msg)
+        return found[0]
+
+    def proposals(self, *, case: int | None = None, waiting: bool = False) -> list[Proposal]:
+        """Proposals, newest first: of a case, or those that wait for a decision."""
+        if case is not None:
+            return self._proposals("where case_id = ? order by proposals.id desc", (case,))
+        if waiting:
+            return self._proposals("where decisions.proposal_id is null order by proposals.id desc", ())
+        return self._proposals("order by proposals.id desc", ())
+
+    def unpublished(self) -> list[Proposal]:
+        """Approved, and not yet known to stand in the lake: the program stopped in between."""
+        return self._proposals(
+            "where decisions.outcome = 'approved' and publications.proposal_id is null order by proposals.id",
+            (),
+        )
+
+    def _proposals(self, where: str, values: tuple[object, ...]) -> list[Proposal]:
+        with self._database.read() as connection:
+            return [Proposal.from_row(row) for row in connection.execute(f"{_PROPOSAL} {where}", values)]
+
+    def decide(self, number: int, outcome: str, who: str, *, reason: str = "") -> None:
+        """Approve, reject or retract a proposal, once.
+
+        Raises
+        ------
+        UsageError
+            Somebody decided already.
+        """
+        with self._database.write() as connection:
+            row = connection.execute(
+                "select outcome, decided_by from decisions where proposal_id = ?", (number,)
+            ).fetchone()
+            if row is not None:
+                msg = f"proposal {number} was {row['outcome']} already, by {row['decided_by']}"
+                raise UsageError(msg)
+            connection.execute(
+                "insert into decisions (proposal_id, outcome, reason, decided_by, decided_at) values (?, ?, ?, ?, ?)",
+                (number, outcome, reason.strip(), who, self._text()),
+            )
+
+    def published(self, number: int, verdict_id: str) -> None:
+        """It stands in the lake now."""
+        with self._database.write() as connection:
+            connection.execute(
+                "insert or ignore into publications (proposal_id, verdict_id, published_at) values (?, ?, ?)",
+                (number, verdict_id, self._text()),
+            )
