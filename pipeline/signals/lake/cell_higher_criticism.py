@@ -12,7 +12,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.stats import binom
 
 from pipeline.signals.lake.base import LakeSignal
 
@@ -22,6 +21,9 @@ if TYPE_CHECKING:
 
 def compute(accounts: LakeAccounts) -> Numbers:
     """See the formula below."""
+    # scipy.stats takes a second to load, and whoever only needs a signal's name does not compute it.
+    from scipy.stats import binom
+
     counts, q = accounts.cell_counts, accounts.other_shares
     n = counts.sum(axis=1)
     p = np.sort(np.asarray(binom.sf(counts - 1, n[:, None], q), np.float64), axis=1)

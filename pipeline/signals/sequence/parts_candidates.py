@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.cluster.hierarchy import fcluster, leaves_list, linkage
-from scipy.spatial.distance import squareform
 from scipy.special import gammaln
 
 from pipeline.signals.sequence.base import UNKNOWN, Kinds, spaced
@@ -163,6 +161,10 @@ def _by_content(records: AccountSequence, evidence: Numbers) -> Iterator[Candida
     n = len(records)
     kept = spaced(np.arange(n), LEAVES)
     cosine = records.cosine if len(kept) == n else records.cosine[np.ix_(kept, kept)]
+    # Half a second to load, and whoever only needs a signal's name does not compute it.
+    from scipy.cluster.hierarchy import fcluster, linkage
+    from scipy.spatial.distance import squareform
+
     distance = 1.0 - squareform(cosine.astype(np.float64), checks=False)
     np.maximum(np.round(distance, 6, out=distance), 0.0, out=distance)
     tree = linkage(distance, "average")
@@ -176,6 +178,8 @@ def _by_content(records: AccountSequence, evidence: Numbers) -> Iterator[Candida
 
 
 def _branches(tree: Numbers, leaf: Integers) -> Iterator[Candidate]:
+    from scipy.cluster.hierarchy import leaves_list
+
     m = len(tree) + 1
     turn = np.empty(m, np.int64)
     turn[leaves_list(tree)] = np.arange(m)
