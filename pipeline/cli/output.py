@@ -10,7 +10,7 @@ import sys
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, TextIO, TypeVar
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
 import click
@@ -50,7 +50,7 @@ def print_rows(
     rows: Iterable[Sequence[Any]],
     format_: Format | str = Format.TABLE,
     *,
-    stream: TextIO | None = None,
+    stream: IO[str] | None = None,
     title: str | None = None,
 ) -> int:
     """Print rows, each as long as `columns`; give their number.
@@ -104,7 +104,7 @@ def plain(value: Any) -> Any:  # noqa: PLR0911 -- one return per kind of value
     return str(value)
 
 
-def _json(columns: Sequence[str], rows: Iterable[Sequence[Any]], stream: TextIO, title: str | None) -> int:
+def _json(columns: Sequence[str], rows: Iterable[Sequence[Any]], stream: IO[str], title: str | None) -> int:
     del title
     count = 0
     # Row by row, so that a long answer neither waits nor fills memory.
@@ -117,7 +117,7 @@ def _json(columns: Sequence[str], rows: Iterable[Sequence[Any]], stream: TextIO,
     return count
 
 
-def _csv(columns: Sequence[str], rows: Iterable[Sequence[Any]], stream: TextIO, title: str | None) -> int:
+def _csv(columns: Sequence[str], rows: Iterable[Sequence[Any]], stream: IO[str], title: str | None) -> int:
     del title
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(columns)
@@ -135,7 +135,7 @@ def _flat(value: Any) -> Any:
     return "" if value is None else value
 
 
-def _table(columns: Sequence[str], rows: Iterable[Sequence[Any]], stream: TextIO, title: str | None) -> int:
+def _table(columns: Sequence[str], rows: Iterable[Sequence[Any]], stream: IO[str], title: str | None) -> int:
     from rich import box
     from rich.console import Console
     from rich.table import Table

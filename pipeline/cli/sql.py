@@ -1,22 +1,25 @@
-"""``distillwatch sql``: ask a lake a question."""
+"""``distillwatch sql``: ask a lake a question, or open a shell over it."""
 
 from __future__ import annotations
 
 import shutil
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipeline.cli.output import Format, format_option, print_rows
+from pipeline.cli.output import Format, print_rows
+from pipeline.cli.sql_answers import AnswerFormat, check_destination, write_answer
+from pipeline.cli.sql_options import login_name, session_options
 from pipeline.errors import DistillwatchError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
+    from pipeline.sandbox import Answer
     from pipeline.warehouse import SqlFile
 
-_BATCH = 1024
+_MOST_ROWS = 1_000_000
+_MOST_BYTES = 1 << 30
 
 
 def _parameters(_context: click.Context, _option: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
@@ -34,10 +37,11 @@ def _parameters(_context: click.Context, _option: click.Parameter, given: tuple[
     epilog="""\b
 Examples:
   distillwatch sql --list
+  distillwatch sql --lake lake                      (a shell, on a terminal)
   distillwatch sql --lake lake -c "show tables"
   distillwatch sql --lake lake -c "select * from account_scores order by score desc limit 5"
-  distillwatch sql --lake lake account_timeline --param account_id=acct-17
-  distillwatch sql --lake lake -f question.sql --format csv > answer.csv"""
+  distillwatch sql --lake lake account_timeline --param account_id=acct-17 --case 2026-17
+  distillwatch sql --lake lake -f question.sql --format parquet --out answer.parquet"""
 )
 @click.argument("playbook", required=False)
 @click.option("--lake", metavar="DIR", help="Folder of the lake.")
@@ -66,7 +70,24 @@ Examples:
 @click.option(
     "--show", is_flag=True, help="Print the playbook's file: its SQL, what it detects and what it does not."
 )
-@format_option
+@session_options
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice([each.value for each in AnswerFormat]),
+    default=AnswerFormat.TABLE.value,
+    show_default=True,
+    callback=lambda _context, _option, value: AnswerFormat(value),
+    help="How the answer is written.",
+)
+@click.option("--out", metavar="FILE", help="Write the answer to a file.")
+@click.option(
+    "--max-rows",
+    type=click.IntRange(min=1),
+    default=_MOST_ROWS,
+    show_default=True,
+    help="An answer with more rows is cut, and that is an error (except in a table).",
+)
 def command(
     *,
     playbook: str | None,
@@ -76,29 +97,68 @@ def command(
     given: dict[str, str],
     listing: bool,
     show: bool,
-    format_: Format,
+    who: str | None,
+    case: str | None,
+    seconds: float,
+    memory: int,
+    weaker_guard: bool,
+    audit: str | None,
+    manifest: int | None,
+    format_: AnswerFormat,
+    out: str | None,
+    max_rows: int,
 ) -> None:
-    """Ask a lake a question: a query, a file, or a PLAYBOOK by name.
+    """Ask a lake a question: a query, a file, or a PLAYBOOK by name. Without any of them: a shell.
 
-    A session sees the lake as it is when it starts. It runs one reading statement and refuses others; that keeps
-    mistakes out, it is not a sandbox for strangers' SQL.
+    A session sees the lake as it is when it starts, and reads. Queries run in a process that can do nothing else:
+    no writing, no network, no file outside the lake, and it is killed at its limits. Each is recorded before it runs
+    (`distillwatch audit` shows and checks the record).
     """
     if listing:
         _list(format_)
         return
-    file = _question(playbook, query, source)
-    if show:
+    shell = playbook is query is source is None and sys.stdin.isatty() and sys.stdout.isatty()
+    file = None if shell else _question(playbook, query, source)
+    if show and file is not None:
         click.echo(file.text.rstrip())
         return
     if lake is None:
         msg = "which lake? give its folder with --lake DIR"
         raise UsageError(msg)
-    _answer(lake, file, given, format_)
+    check_destination(format_, out, Path(lake))
+    from pipeline.sandbox import AuditLog, Limits, Sandbox, prepare
+
+    prepare()
+    # Typed values where a header declares them, text otherwise.
+    values = file.bind(given) if file is not None and (file.parameters or playbook) else given
+    about = {"playbook": file.name} if file is not None and playbook else {}
+    session = Sandbox(
+        lake,
+        who=who or login_name(),
+        case=case,
+        limits=Limits(seconds=seconds, memory_bytes=memory, rows=max_rows, answer_bytes=_MOST_BYTES),
+        audit=AuditLog(audit) if audit else None,
+        manifest=manifest,
+        weaker_guard=weaker_guard,
+    )
+    with session:
+        if "landlock" not in session.guard:
+            click.echo(f"weaker guard: the kernel does not confine this session ({session.guard})", err=True)
+        if file is None:
+            from pipeline.shell import run_shell
+
+            run_shell(session, Format(format_.value) if not format_.binary else Format.TABLE)
+            return
+        answer = session.ask(file.statement, values, **about)
+    _tell(answer, format_, out)
 
 
-def _list(format_: Format) -> None:
+def _list(format_: AnswerFormat) -> None:
     from pipeline.warehouse import load_tree
 
+    if format_.binary:
+        msg = f"the list of playbooks is printed as table, csv or json, not as {format_.value}"
+        raise UsageError(msg)
     rows = [
         (
             file.name,
@@ -110,8 +170,8 @@ def _list(format_: Format) -> None:
         )
         for file in load_tree()["playbooks"]
     ]
-    if format_ is not Format.TABLE:
-        print_rows(["playbook", "question", "parameters"], rows, format_)
+    if format_ is not AnswerFormat.TABLE:
+        print_rows(["playbook", "question", "parameters"], rows, Format(format_.value))
         return
     for name, question, parameters in rows:
         click.echo(f"{click.style(name, bold=True)}  {parameters}\n    {question}")
@@ -124,7 +184,10 @@ def _question(playbook: str | None, query: str | None, source: Any) -> SqlFile:
     from pipeline.warehouse import tree
 
     if sum(part is not None for part in (playbook, query, source)) != 1:
-        msg = "give exactly one question: -c QUERY, -f FILE, or the name of a playbook (--list shows them)"
+        msg = (
+            "give exactly one question: -c QUERY, -f FILE, or the name of a playbook (--list shows them); "
+            "on a terminal, none of them opens a shell"
+        )
         raise UsageError(msg)
     if playbook is not None:
         return tree.playbook(playbook)
@@ -133,45 +196,18 @@ def _question(playbook: str | None, query: str | None, source: Any) -> SqlFile:
     return tree.parse(getattr(source, "name", "the file"), "playbooks", source.read())
 
 
-def _answer(lake: str, file: SqlFile, given: Mapping[str, str], format_: Format) -> None:
-    import duckdb
-
-    from pipeline.cli.sql_rows import print_answer
-    from pipeline.warehouse import check_statement, connect
-
-    connection = connect(lake)
-    try:
-        wanted = check_statement(connection, file.statement)
-        connection.execute(file.statement, _values(file, wanted, given))
-        names = [column[0] for column in connection.description]
-        types = [str(column[1]) for column in connection.description]
-        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-        hidden = print_answer(names, types, _fetched(connection), format_, width=width)
-    except duckdb.Error as error:
-        raise DistillwatchError(str(error)) from error
-    finally:
-        connection.close()
+def _tell(answer: Answer, format_: AnswerFormat, out: str | None) -> None:
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    hidden = write_answer(answer, format_, out, width=width)
     if hidden:
         click.echo(
             f"not shown, too wide: {', '.join(hidden)}. Name the ones you want, or use --format json.",
             err=True,
         )
-
-
-def _values(file: SqlFile, wanted: frozenset[str], given: Mapping[str, str]) -> dict[str, object]:
-    """Typed values where a header declares them, text otherwise."""
-    if file.parameters:
-        return file.bind(given)
-    missing, unknown = sorted(wanted - set(given)), sorted(set(given) - wanted)
-    if missing:
-        msg = f"{file.name} needs a value for {', '.join(missing)}; give it as --param {missing[0]}=VALUE"
-        raise UsageError(msg)
-    if unknown:
-        msg = f"{file.name} has no parameter {unknown[0]!r}; it takes {', '.join(sorted(wanted)) or 'none'}"
-        raise UsageError(msg)
-    return dict(given)
-
-
-def _fetched(connection: Any) -> Iterator[tuple[Any, ...]]:
-    while rows := connection.fetchmany(_BATCH):
-        yield from rows
+    if answer.truncated:
+        msg = f"only the first {answer.table.num_rows} rows are here; ask for fewer, or raise --max-rows"
+        if format_ is AnswerFormat.TABLE:
+            click.echo(msg, err=True)
+        else:
+            # Whoever reads this is a program, and would take it for all there is.
+            raise DistillwatchError(msg)

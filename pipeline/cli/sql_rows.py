@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from pipeline.cli.output import WIDE_CELL, Format, print_rows
 
@@ -21,6 +21,7 @@ def print_answer(
     format_: Format,
     *,
     width: int | None,
+    stream: IO[str] | None = None,
 ) -> list[str]:
     """Print a result; give the columns that were left out.
 
@@ -31,14 +32,21 @@ def print_answer(
     width
         Columns of the terminal that a table has to fit: those on the right that do not are left out, because a
         folded table of thirty columns cannot be read. None: nothing is left out.
+    stream
+        None: standard output.
     """
     names = distinct_names(names)
     if format_ is not Format.TABLE:
-        print_rows(names, ([_value(*cell) for cell in zip(row, types, strict=True)] for row in rows), format_)
+        print_rows(
+            names,
+            ([_value(*cell) for cell in zip(row, types, strict=True)] for row in rows),
+            format_,
+            stream=stream,
+        )
         return []
     cells = [[_cell(*cell) for cell in zip(row, types, strict=True)] for row in rows]
     shown = len(names) if width is None else _fitting(names, cells, width)
-    print_rows(names[:shown], (row[:shown] for row in cells), format_)
+    print_rows(names[:shown], (row[:shown] for row in cells), format_, stream=stream)
     return names[shown:]
 
 

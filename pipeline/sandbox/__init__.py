@@ -6,6 +6,7 @@
 from pipeline.errors import QueryFailed, QueryKilled, SandboxMissing
 from pipeline.sandbox.audit import AuditBroken, AuditLog
 from pipeline.sandbox.limits import Answer, Limits
+from pipeline.sandbox.process import prepare
 from pipeline.sandbox.sandbox import AUDIT_FILE, Sandbox
 
 __all__ = [
@@ -18,4 +19,5 @@ __all__ = [
     "QueryKilled",
     "Sandbox",
     "SandboxMissing",
+    "prepare",
 ]

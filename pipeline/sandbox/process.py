@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import select
 import socket
 import subprocess
 import sys
+import threading
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,10 +28,11 @@ _PIPE_BYTES = 1 << 20
 _SET_PIPE_SIZE = 1031
 
 
-class Warden:
-    """A warden process, and at most one child of it at a time. One thread at a time."""
+class _Base:
+    """The process that forks wardens; one for each process that asks."""
 
-    def __init__(self, settings: Mapping[str, Any]) -> None:
+    def __init__(self) -> None:
+        self._owner = os.getpid()
         ours, theirs = socket.socketpair()
         folder = Path(__file__).parent
         path = [
@@ -37,53 +40,96 @@ class Warden:
             for entry in (str(folder.parent.parent), *sys.path)
             if entry and Path(entry).exists()
         ]
-        environment = {"OPENBLAS_NUM_THREADS": "1", "LC_ALL": "C.UTF-8", "MALLOC_ARENA_MAX": "4"}
         with theirs:
             self._process = subprocess.Popen(
                 [
-                    sys.executable,
-                    "-I",
-                    "-X",
-                    "utf8",
-                    "-W",
-                    "ignore",
-                    str(folder / "start.py"),
-                    str(theirs.fileno()),
+                    *(sys.executable, "-I", "-X", "utf8", "-W", "ignore"),
+                    *(str(folder / "start.py"), str(theirs.fileno())),
                 ],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 # Not the caller's: it may hold secrets. Not the caller's folder, and not its terminal's Ctrl-C.
-                env=environment,
+                env={"OPENBLAS_NUM_THREADS": "1", "LC_ALL": "C.UTF-8", "MALLOC_ARENA_MAX": "4"},
                 cwd="/",
                 start_new_session=True,
             )
         self._channel = ours
+        ours.sendall(json.dumps({"path": path}).encode() + b"\n")
+
+    @property
+    def usable(self) -> bool:
+        """Whether it lives and is this process's own: after a fork it is the other's."""
+        return self._owner == os.getpid() and self._process.poll() is None
+
+    def warden(self) -> socket.socket:
+        """A socket to a new warden."""
+        ours, theirs = socket.socketpair()
+        with theirs:
+            socket.send_fds(self._channel, [b"W"], [theirs.fileno()])
+        return ours
+
+    def close(self) -> None:
+        """End it. Wardens that it forked end by themselves."""
+        self._channel.close()
+        if self._owner == os.getpid():
+            try:
+                self._process.wait(timeout=5)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+
+
+_BASE_LOCK = threading.Lock()
+_BASES: list[_Base] = []
+
+
+def prepare() -> None:
+    """Start loading what sessions need, without waiting for it."""
+    with _BASE_LOCK:
+        _base()
+
+
+def _base() -> _Base:
+    if not _BASES or not _BASES[-1].usable:
+        if not _BASES:
+            atexit.register(_end_bases)
+        _BASES.append(_Base())
+    return _BASES[-1]
+
+
+def _end_bases() -> None:
+    with _BASE_LOCK:
+        while _BASES:
+            _BASES.pop().close()
+
+
+class Warden:
+    """A warden process, and at most one child of it at a time. One thread at a time."""
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        with _BASE_LOCK:
+            self._channel = _base().warden()
         self._lines = b""
         self._count = 0
         # Ends of the two pipes to the child.
         self._asking: int | None = None
         self._answers: int | None = None
-        prefixes = [str(Path(each).resolve()) for each in {sys.prefix, sys.base_prefix, sys.exec_prefix}]
-        ours.sendall(json.dumps({**settings, "path": path, "prefixes": prefixes}).encode() + b"\n")
-        ours.settimeout(_START_SECONDS)
+        self._channel.settimeout(_START_SECONDS)
         try:
+            self._channel.sendall(json.dumps(settings).encode() + b"\n")
             self.about = self._line()
+            _unless_error(self.about)
         except (OSError, ValueError) as error:
             self.close()
-            msg = f"the sandbox did not start: its process ended with {self._process.wait()} ({error!r})"
+            msg = (
+                f"the sandbox did not start: {error}; see that `{sys.executable} -I -c 'import duckdb'` works"
+            )
             raise DistillwatchError(msg) from error
-        try:
-            _unless_error(self.about)
         except DistillwatchError:
             self.close()
             raise
-
-    @property
-    def pid(self) -> int:
-        """Process id of the warden."""
-        return self._process.pid
 
     def _line(self) -> dict[str, Any]:
         while b"\n" not in self._lines:
@@ -242,14 +288,9 @@ class Warden:
                 return None
 
     def close(self) -> None:
-        """End the warden, and with it the child."""
+        """End the warden, and with it the child: it kills it when it reads the end of the socket."""
         self.drop_child()
         self._channel.close()
-        try:
-            self._process.wait(timeout=5)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
 
 
 def _unless_error(answer: dict[str, Any]) -> dict[str, Any]:

@@ -79,7 +79,7 @@ class Sandbox:
         self._warden: Warden | None = None
         self.child: int | None = None
         self.guard = "landlock"
-        self.manifest = self._open().about["manifest"]
+        self.manifest: int = self._open().about["manifest"]
 
     def _open(self) -> Warden:
         version = landlock.abi()
@@ -238,7 +238,7 @@ class Sandbox:
         """Go on with the lake as it is now; the number of its manifest. A session with a manifest of its own stays."""
         with self._lock:
             warden = self._warden or self._open()
-            self.manifest = warden.refresh()["manifest"]
+            self.manifest = int(warden.refresh()["manifest"])
             return self.manifest
 
     def cancel(self) -> None:

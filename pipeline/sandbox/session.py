@@ -61,24 +61,6 @@ def resolve(lake: str, number: int | None) -> Sources:
     return read_sources(snapshot)
 
 
-def preload() -> None:
-    """Import what is otherwise imported at the first query: afterwards no library can be read."""
-    import calendar
-    import datetime
-    import decimal
-    import uuid
-    import zoneinfo
-
-    import duckdb
-
-    from pipeline.sandbox.answers import to_frames
-    from pipeline.warehouse import connect_sources, gate
-
-    gate.functions()
-    del calendar, datetime, decimal, uuid, zoneinfo, to_frames, connect_sources
-    del duckdb
-
-
 def run(sources: Sources, settings: Mapping[str, Any], asked: int, answers: int) -> None:
     """Serve queries until the pipe ends. Never returns an exception: what goes wrong is told over the pipe."""
     try:

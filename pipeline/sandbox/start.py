@@ -1,7 +1,6 @@
-"""First lines of the warden's process: `python -I start.py SOCKET`.
+"""First lines of the base process: `python -I start.py SOCKET`.
 
 A file and not a module, because an isolated Python does not know where the package is until it is told.
-Nothing is imported here that reads or computes: the process is not confined yet.
 """
 
 import json
@@ -10,15 +9,15 @@ import sys
 
 
 def main() -> None:
-    """Take the settings from the socket, find the package, go on in `pipeline.sandbox.warden`."""
+    """Take the search path from the socket, find the package, go on in `pipeline.sandbox.base`."""
     channel = socket.socket(fileno=int(sys.argv[1]))
+    # Unbuffered: what follows the line is for somebody else.
     line = channel.makefile("rb", buffering=0).readline()
-    settings = json.loads(line)
-    sys.path[:] = settings["path"]
+    sys.path[:] = json.loads(line)["path"]
     sys.dont_write_bytecode = True
-    from pipeline.sandbox.warden import run
+    from pipeline.sandbox.base import run
 
-    run(channel, settings)
+    run(channel)
 
 
 if __name__ == "__main__":

@@ -4,9 +4,9 @@ It reads what the parent asks over a socket, one JSON line at a time, and answer
 from the parent so that a limit holds while the parent is busy or stopped, and it has everything loaded already, so
 that a new child costs a fork and not a start of Python.
 
-Order of confinement: Landlock first (the lake, Python's libraries, the system's), before anything heavy is loaded;
-then the libraries; then, in each child after the fork and before DuckDB connects, a second, narrower Landlock and
-the filter of system calls (`pipeline.sandbox.session`).
+Order of confinement: a Landlock over this process (the lake, Python's libraries, the system's), before anything of
+the lake is read; then in each child, after the fork and before DuckDB connects, a second and narrower one and the
+filter of system calls (`pipeline.sandbox.session`).
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from __future__ import annotations
 import json
 import os
 import pickle
-import resource
 import select
 import signal
+import sys
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -24,13 +24,13 @@ from typing import TYPE_CHECKING, Any
 from pipeline.clock import SystemClock
 from pipeline.errors import DistillwatchError
 from pipeline.sandbox import landlock
+from pipeline.sandbox.base import IDLE_SECONDS, prefer_as_victim
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Mapping
 
 _WATCH_SECONDS = 0.01
-_IDLE_SECONDS = 0.5
 # What the loader, the C library and DuckDB read. Nothing here is about a person or another process.
 SYSTEM = (
     "/usr/lib",
@@ -60,21 +60,25 @@ class _Child:
     status: int | None = field(default=None)
 
 
-def run(channel: socket.socket, settings: Mapping[str, Any]) -> None:
-    """Confine this process, load what children need, and serve until the parent is gone."""
-    _settle()
+def run(channel: socket.socket) -> None:
+    """Take the settings, confine this process, read the snapshot, and serve until the parent is gone."""
+    line = channel.makefile("rb", buffering=0).readline()
+    if not line:
+        return
+    settings = json.loads(line)
+    prefer_as_victim()
     guard: dict[str, Any] = {"landlock": 0, "seccomp": False}
     try:
         if settings["landlock"]:
             guard["landlock"] = landlock.restrict(
-                [*settings["path"], *settings["prefixes"], *SYSTEM, "/proc", settings["lake"]]
+                [*sys.path, sys.prefix, sys.base_prefix, *SYSTEM, "/proc", settings["lake"]]
             )
-        sources = _loaded(settings)
+        sources = _in_a_fork(settings)
         guard["seccomp"] = _filter_works()
     except Exception as error:  # whatever it is, the parent has to hear it instead of waiting
         _say(channel, _in_words(error))
         return
-    _say(channel, {"guard": guard, "manifest": _manifest(sources)})
+    _say(channel, {"guard": guard, "manifest": _manifest(sources), "pid": os.getpid()})
     _Warden(channel, settings, sources).serve()
 
 
@@ -86,38 +90,6 @@ def _in_words(error: Exception) -> dict[str, Any]:
 
 def _manifest(sources: Any) -> int:
     return int(sources.rows["lake"][0]["manifest"])
-
-
-def _settle() -> None:
-    """Limits that hold for this process and every child."""
-    for what, most in ((resource.RLIMIT_CORE, 0), (resource.RLIMIT_FSIZE, 0), (resource.RLIMIT_NOFILE, 8192)):
-        _, hard = resource.getrlimit(what)
-        wanted = most if hard == resource.RLIM_INFINITY else min(most, hard)
-        resource.setrlimit(what, (wanted, wanted))
-    # A write beyond the limit of size is an error and no signal; the parent's Ctrl-C is the parent's business.
-    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:  # noqa: PTH123 -- one word to the kernel
-        # When the machine's memory is out, the kernel is to take a query and not somebody's database.
-        file.write("1000")
-
-
-def _loaded(settings: Mapping[str, Any]) -> Any:
-    """Sources of the session, and every module that a child will need: it cannot import any more."""
-    import encodings.idna
-    import encodings.utf_8
-
-    import duckdb
-    import pyarrow as pa
-
-    from pipeline.sandbox import session
-    from pipeline.warehouse import load_tree
-
-    del encodings, duckdb
-    pa.array([], pa.string())
-    session.preload()
-    load_tree()
-    return _in_a_fork(settings)
 
 
 def _in_a_fork(settings: Mapping[str, Any]) -> Any:
@@ -180,7 +152,7 @@ class _Warden:
         watching.register(self._channel, select.POLLIN)
         while True:
             busy = self._child is not None and self._child.most is not None
-            ready = watching.poll((_WATCH_SECONDS if busy else _IDLE_SECONDS) * 1000)
+            ready = watching.poll((_WATCH_SECONDS if busy else IDLE_SECONDS) * 1000)
             self._check()
             if ready and not self._answer():
                 break
