@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from pipeline.lake_accounts import LakeAccounts
     from pipeline.parameters import Parameters
 
-SAMPLED = 2000
-"""Accounts of a large lake that the others are ranked among."""
+SAMPLED = 1000
+"""Accounts of a large lake that the others are ranked among: about as many as a world of the fit has that can be judged."""
 
 CANDIDATES = 2000
 CANDIDATE_SHARE = 0.02
