@@ -149,7 +149,7 @@ def command(
 
             run_shell(session, Format(format_.value) if not format_.binary else Format.TABLE)
             return
-        answer = session.ask(file.statement, values, **about)
+        answer = session.ask(file.statement, values, about=about)
     _tell(answer, format_, out)
 
 

@@ -11,6 +11,7 @@ from pipeline.clock import SystemClock
 from pipeline.errors import DistillwatchError, QueryFailed, QueryKilled, SandboxMissing, UsageError
 from pipeline.sandbox import frames, landlock
 from pipeline.sandbox.audit import AuditLog, Entry
+from pipeline.sandbox.catalogue import Catalogue
 from pipeline.sandbox.limits import DEFAULT_LIMITS, Answer, Limits, types_of
 from pipeline.sandbox.process import Warden
 
@@ -78,6 +79,7 @@ class Sandbox:
         self._cancelled = threading.Event()
         self._warden: Warden | None = None
         self.child: int | None = None
+        self.described: Mapping[str, Any] = {}
         self.guard = "landlock"
         self.manifest: int = self._open().about["manifest"]
 
@@ -122,8 +124,8 @@ class Sandbox:
         case: str | None = None,
         who: str | None = None,
         limits: Limits | None = None,
+        about: Mapping[str, object] | None = None,
         _gate: bool = True,
-        **about: object,
     ) -> Answer:
         """Run one reading statement.
 
@@ -135,6 +137,8 @@ class Sandbox:
             Values of its ``$name`` parameters; they are bound.
         limits
             Others than the session's, for this query. Threads stay the session's.
+        about
+            What else the record is to say, such as the playbook's name.
 
         Raises
         ------
@@ -167,7 +171,7 @@ class Sandbox:
                 manifest=self.manifest,
                 guard=self.guard,
                 **({} if _gate else {"gate": "off"}),
-                **about,
+                **(about or {}),
             )
             began = self._clock.monotonic()
             try:
@@ -226,8 +230,15 @@ class Sandbox:
     def _ready(self, *, fresh: bool) -> Warden:
         warden = self._warden or self._open()
         if fresh or not warden.has_child:
-            self.child = warden.start_child({})["pid"]
+            self.described = warden.start_child({})
+            self.child = self.described["pid"]
         return warden
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """What can be asked: relations with their columns, macros."""
+        self.warm()
+        return Catalogue.parse(self.described)
 
     def warm(self) -> None:
         """Open the session now and not with the first query."""
@@ -271,7 +282,9 @@ class Sandbox:
         stand_in = {"text": "", "integer": "0", "number": "0", "boolean": "true", "timestamp": "2026-01-01"}
         kinds = {parameter.name: parameter.type for parameter in file.parameters}
         bound = file.bind({**texts, **{key: stand_in.get(kinds.get(key, "text"), "") for key in typed}})
-        return self.ask(file.statement, {**bound, **typed}, case=case, who=who, limits=limits, playbook=name)
+        return self.ask(
+            file.statement, {**bound, **typed}, case=case, who=who, limits=limits, about={"playbook": name}
+        )
 
     def close(self) -> None:
         """End the session's processes."""

@@ -138,10 +138,10 @@ def _bound_addresses(memory: int) -> None:
 def _describe(connection: Any) -> dict[str, Any]:
     import duckdb
 
-    return {
-        "engine": duckdb.__version__,
-        "manifest": connection.execute("select manifest from raw.lake").fetchall()[0][0],
-    }
+    from pipeline.sandbox.catalogue import describe
+
+    cursor = connection.cursor()
+    return {"engine": duckdb.__version__, **describe(cursor)}
 
 
 def _requests(asked: int) -> Iterator[dict[str, Any]]:
