@@ -86,7 +86,7 @@ def command(
 
     with open_lake(
         lake_path,
-        who=who or _login(),
+        who=who or login(),
         case=case_id,
         manifest=manifest,
         audit=audit,
@@ -122,7 +122,14 @@ def _told(path: Path, found: Checked) -> int:
     return 1 if found.differences else 0
 
 
-def _login() -> str:
+def login() -> str:
+    """Who runs the command, by the machine.
+
+    Raises
+    ------
+    UsageError
+        The machine does not say.
+    """
     import getpass
 
     try:

@@ -35,6 +35,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "audit": ("audit", "The record of every query: show it, check that nobody changed it."),
     "case": ("case", "A self-contained case file about an account or a cluster."),
     "console": ("console", "The lake in a browser: queue, accounts, clusters, cases, verdicts."),
+    "indicators": ("indicators", "STIX 2.1: share what was found, hashed; import what others found."),
     "topics": ("topics", "Create and compare Kafka's topics."),
     "declare-lost": ("declare_lost", "Go on after Kafka deleted what was not landed; recorded for ever."),
 }

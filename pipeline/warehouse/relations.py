@@ -91,6 +91,23 @@ MANIFEST: Columns = {
 }
 
 
+INDICATOR_MARKS: Columns = {
+    "account_id": "VARCHAR",
+    "kind": "VARCHAR",
+    "indicator_id": "VARCHAR",
+    "sender": "VARCHAR",
+    "tlp": "VARCHAR",
+    "campaign": "VARCHAR",
+    "confidence": "BIGINT",
+    "valid_from": "TIMESTAMP",
+    "valid_until": "TIMESTAMP",
+    "imported_at": "TIMESTAMP",
+    "imported_by": "VARCHAR",
+    "file": "VARCHAR",
+}
+"""Accounts that match indicators others shared (`pipeline.indicators`), as they were imported."""
+
+
 def landed_relations(space: EmbeddingSpace) -> dict[str, Columns]:
     """Raw relations that are Parquet files, with their columns."""
     rows = columns_of(segment_schema(space))
@@ -112,4 +129,5 @@ def described_relations() -> dict[str, Columns]:
         "window_files": WINDOW_FILES,
         "manifest": MANIFEST,
         "live_alerts": columns_of(table_schema("alerts")),
+        "indicator_marks": INDICATOR_MARKS,
     }

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import LakeError, UsageError
 from pipeline.lake import Lake, Snapshot
-from pipeline.lake.paths import ALERTS, LAKE_FILE, Chain
+from pipeline.lake.paths import ALERTS, INDICATORS, LAKE_FILE, Chain
 from pipeline.tables import SIGNAL_COLUMNS, TABLES
 from pipeline.warehouse.binding import bind_files, create_table
 from pipeline.warehouse.relations import described_relations, landed_relations
@@ -97,6 +97,7 @@ def read_sources(snapshot: Snapshot) -> Sources:
             "window_files": list(_window_files(snapshot)),
             "manifest": list(_manifest(snapshot)),
             "live_alerts": list(_live_alerts(snapshot)),
+            "indicator_marks": list(_indicator_marks(snapshot)),
         },
     )
 
@@ -209,6 +210,20 @@ def _live_alerts(snapshot: Snapshot) -> Iterator[Row]:
             msg = (
                 f"{snapshot.store.path(key)} is not an alert ({error!r}); restore it from a copy of the lake"
             )
+            raise LakeError(msg) from error
+
+
+def _indicator_marks(snapshot: Snapshot) -> Iterator[Row]:
+    for name in sorted(snapshot.store.names(INDICATORS)):
+        if not name.endswith(".json"):
+            continue
+        key = f"{INDICATORS}/{name}"
+        try:
+            document = json.loads(snapshot.store.read_bytes(key) or b"")
+            common = {each: document[each] for each in ("sender", "tlp", "imported_at", "imported_by")}
+            yield from ({**mark, **common, "file": key} for mark in document["marks"])
+        except (ValueError, KeyError, TypeError) as error:
+            msg = f"{snapshot.store.path(key)} is no import of indicators ({error!r}); restore it from a copy of the lake"
             raise LakeError(msg) from error
 
 

@@ -140,6 +140,18 @@ class LakeBuilder:
         """An alert as the worker puts it into the lake."""
         assert self.lake.store.put_bytes(json.dumps(alert).encode(), f"alerts/{alert['alert_id']}.json")
 
+    def mark(self, mark: dict[str, Any]) -> None:
+        """An account that somebody else's indicator names, as an import puts it into the lake."""
+        about = {
+            "sender": "partner",
+            "tlp": "amber",
+            "imported_at": "2026-01-20T00:00:00",
+            "imported_by": "tester",
+        }
+        document = {**about, "marks": [mark]}
+        name = f"indicators/{mark['account_id']}-{mark['indicator_id']}.json"
+        assert self.lake.store.put_bytes(json.dumps(document).encode(), name)
+
     def step(self, line: dict[str, Any]) -> None:
         """One line of a golden case's story."""
         table = line.get("table")
@@ -147,6 +159,8 @@ class LakeBuilder:
             {"land": self.land, "roll_up": self.roll_up, "compact": self.compact}[line["step"]]()
         elif table == "live_alert":
             self.raise_alert({key: value for key, value in line.items() if key != "table"})
+        elif table == "indicator_marks":
+            self.mark({key: value for key, value in line.items() if key != "table"})
         elif table in TABLES:
             self.publish(table, [line])
         else:
