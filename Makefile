@@ -83,6 +83,10 @@ real: test-ready ## every real embedding through Kafka, landed and verified
 one-hash: test-ready ## the same records by six paths give one digest
 	$(PY) tests/shows/one_hash.py $(ARGS)
 
+.PHONY: same-alerts
+same-alerts: test-ready ## the worker's lake, its replay and an ingested copy raise the same alerts
+	$(PY) tests/shows/same_alerts.py $(ARGS)
+
 .PHONY: kill
 kill: test-ready ## twenty kill -9 over two workers; nothing lost, nothing twice
 	$(PY) tests/shows/kill.py $(ARGS)

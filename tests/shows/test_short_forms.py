@@ -41,3 +41,9 @@ def test_real_input_from_a_folder_of_embeddings(kafka, tmp_path):
     printed = show("real", "--data", str(tmp_path), "--bootstrap-servers", kafka.bootstrap_servers)
     assert "landed 1,200 records and 0 rejected ones" in printed
     assert "0 lost, 0 twice, 0 differences" in printed
+
+
+def test_same_alerts(kafka):
+    size = ["--records", "9000", "--accounts", "60", "--seed", "11"]
+    printed = show("same_alerts", *size, "--bootstrap-servers", kafka.bootstrap_servers)
+    assert "the same alerts along every path" in printed
