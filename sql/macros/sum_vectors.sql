@@ -2,6 +2,8 @@
 -- question: What is the sum of several vectors, place by place?
 -- grain: one list as long as the first vector; null when there is none. Takes `list(vector)`. Sums and record counts add
 --   up to the profile of an account, means do not: add sums, divide once. Never unnest vectors: that is 20 times slower.
+--   Decode vectors in an inner select: `sum_vectors(list(grid_vector(embedding)))` in one stops DuckDB 2.0.0 with an
+--   internal error, `select sum_vectors(list(v)) from (select grid_vector(embedding) as v from ...)` works.
 -- reads:
 create macro sum_vectors(vectors) as
   list_transform(

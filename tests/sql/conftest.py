@@ -3,28 +3,37 @@
 from __future__ import annotations
 
 import json
+import os
+from collections import Counter
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
+from pipeline.assembly import engine_for
 from pipeline.clock import ManualClock
 from pipeline.engine import Engine
+from pipeline.evaluate.lakes import ingest_log, write_log
 from pipeline.lake import Lake
 from pipeline.lake.compaction import compact
 from pipeline.landing import LandingSettings, PartitionLander
 from pipeline.parameters import Parameters
 from pipeline.records.schema import REJECTED_SCHEMA, Decoded, record_schema
+from pipeline.scoring import score_lake
+from pipeline.simulate.labels import Label, read_labels, write_labels
+from pipeline.simulate.records import Traffic
+from pipeline.simulate.world import WorldSettings, build_world
 from pipeline.spaces import EmbeddingSpace
 from pipeline.tables import TABLES, table_schema
-from pipeline.warehouse import connect
+from pipeline.warehouse import connect, playbook
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from pathlib import Path
 
 SPACE = EmbeddingSpace("test-model", 8)
 NOW = datetime(2026, 2, 1, tzinfo=UTC)
@@ -233,3 +242,61 @@ def populated(tmp_path_factory: pytest.TempPathFactory) -> LakeBuilder:
 @pytest.fixture(scope="session")
 def populate() -> Callable[[LakeBuilder], None]:
     return make_population
+
+
+# Seven days of 360 accounts, a tenth of them attacking, in every way there is.
+WORLD = WorldSettings(records=26_000, accounts=360, seed=7, attack_share=0.1, days=7)
+
+
+@dataclass(frozen=True)
+class Planted:
+    """A simulated lake, landed and scored, with the truth about every account."""
+
+    path: Path
+    labels: dict[str, Label]
+    session: Any
+
+    def of(self, *kinds: str, least: int = 0) -> list[str]:
+        """Accounts of these kinds with so many records, the largest first."""
+        found = [each for each in self.labels.values() if each.kind in kinds and each.records >= least]
+        return [each.account_id for each in sorted(found, key=lambda each: (-each.records, each.account_id))]
+
+    def kind(self, account: str) -> str:
+        return self.labels[account].kind
+
+    def attacks(self, account: str) -> bool:
+        return self.labels[account].attack
+
+    def counts(self, accounts: Iterable[str]) -> Counter[str]:
+        """How many of each kind."""
+        return Counter(self.kind(account) for account in accounts)
+
+    def ask(self, name: str, **given: object) -> list[dict[str, Any]]:
+        """Rows of a playbook."""
+        file = playbook(name)
+        cursor = self.session.cursor().execute(
+            file.statement, file.bind({key: str(value) for key, value in given.items()})
+        )
+        columns = [column[0] for column in cursor.description]
+        return [dict(zip(columns, row, strict=True)) for row in cursor.fetchall()]
+
+
+def make_planted(folder: Path) -> None:
+    """Write log, labels and lake."""
+    world = build_world(WORLD)
+    traffic = Traffic(world, NOW)
+    write_log(iter(traffic), traffic.schema, folder / "log.parquet")
+    write_labels(world.labels, folder / "labels.jsonl")
+    lake = ingest_log(folder / "log.parquet", folder / "lake", ManualClock(NOW))
+    score_lake(lake, lake.snapshot(), engine_for(lake, "numpy"), ManualClock(NOW))
+
+
+@pytest.fixture(scope="session")
+def planted(tmp_path_factory: pytest.TempPathFactory) -> Planted:
+    """Made once per session, or once for both versions of DuckDB: `tools/test_sql.py` names a folder to share."""
+    shared = os.environ.get("DISTILLWATCH_PLANTED")
+    folder = Path(shared) if shared else tmp_path_factory.mktemp("planted")
+    if not (folder / "lake" / "lake.json").exists():
+        make_planted(folder)
+    labels = {label.account_id: label for label in read_labels(folder / "labels.jsonl")}
+    return Planted(folder / "lake", labels, connect(folder / "lake"))

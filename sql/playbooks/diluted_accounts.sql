@@ -1,0 +1,31 @@
+-- name: diluted_accounts
+-- question: In which accounts does what is asked hang together with how it is asked, as if several worked through one?
+-- parameters:
+--   min_records integer = 50: records that an account must have
+--   limit_rows integer = 50: rows to show
+-- grain: one row per account, the strongest dependence first
+-- reads: account_scores
+-- detects: harvests diluted with other traffic: the list has settings, clients and lengths of its own, so that content
+--   depends on them (on 11 diluted accounts of a simulated lake with 950 scored ones, 7 were among the first 25)
+-- does not detect: dilution with the same settings; accounts with too few records
+-- false positives: resellers and companies: many users behind one account are the same thing, honestly. In simulated
+--   lakes most of the first rows are those
+-- next step: `dilution_inside_an_account`
+select
+  account_id,
+  behaviour_dependence,
+  sampling_dependence,
+  model_dependence,
+  output_length_dependence,
+  part_evidence,
+  part_apart,
+  part_size,
+  records,
+  score,
+  p_value,
+  decision,
+  benign_class
+from account_scores
+where records >= $min_records and behaviour_dependence is not null
+order by behaviour_dependence desc, account_id
+limit $limit_rows;

@@ -1,0 +1,43 @@
+-- name: silent_hours
+-- question: In which windows did far fewer records arrive than usual?
+-- parameters:
+--   least_share number = 0.1: of the usual number, below which a window is shown
+--   around integer = 24: windows before and after that say what is usual
+-- grain: one row per window, oldest first; `usual_records` is the median of the windows around
+-- reads: window_deltas, raw.lake, safe_div
+-- detects: outages, producers that stopped, records that were lost before they reached the log
+-- does not detect: one silent producer among many; the lake's last windows when nothing follows
+-- false positives: nights and holidays of a small service
+-- next step: `data_freshness_and_gaps`; what is missing there changes scores of accounts active then
+with landed as (
+  select window_start, sum(records)::bigint as records, count(distinct account_id) as accounts
+  from window_deltas
+  group by window_start
+),
+
+ends as (
+  select min(window_start) as first_window, max(window_start) as last_window from landed
+),
+
+every_window as (
+  select unnest(generate_series(ends.first_window, ends.last_window, to_seconds(lake.window_seconds))) as window_start
+  from ends
+  cross join raw.lake as lake
+),
+
+compared as (
+  select
+    every_window.window_start,
+    coalesce(landed.records, 0) as records,
+    coalesce(landed.accounts, 0) as accounts,
+    median(coalesce(landed.records, 0)) over (
+      order by every_window.window_start rows between $around preceding and $around following
+    ) as usual_records
+  from every_window
+  left join landed using (window_start)
+)
+
+select window_start, records, accounts, usual_records, safe_div(records, usual_records) as share
+from compared
+where records < $least_share * usual_records
+order by window_start;

@@ -1,0 +1,317 @@
+"""Every playbook on one simulated, landed and scored lake: it finds who was planted and is quiet on the others.
+
+What "quiet" means is said per playbook: a hunting question always has a last row.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from pipeline.warehouse import load_tree
+
+if TYPE_CHECKING:
+    from tests.sql.conftest import Planted
+
+PLAYBOOKS = load_tree()["playbooks"]
+CONVERSATIONS = {"chat", "tutoring", "coding_agent", "support_bot"}
+
+# They ask about what the planted lake has none of; their golden cases show that they find it.
+NOTHING_THERE = {
+    "accounts_named_by_others": "no indicators were imported",
+    "identifiers_to_export": "nobody has decided anything",
+    "allow_list": "nobody has decided anything",
+    "case_verdicts": "nobody has decided anything",
+    "dead_letters_by_reason": "every record was accepted",
+    "overturned_alerts": "nobody has decided anything",
+    "replacement_accounts": "nobody was closed",
+    "verdict_history": "nobody has decided anything",
+}
+
+
+@pytest.fixture(scope="module")
+def examples(planted: Planted) -> dict[str, str]:
+    """A value for every parameter without a default."""
+    queue = planted.ask("case_queue", decision="alert")
+    account = next(row for row in queue if row["subject_kind"] == "account")
+    cluster = next(row for row in queue if row["subject_kind"] == "cluster")
+    members = [
+        row["account_id"] for row in planted.ask("members_of_a_cluster", cluster_id=cluster["subject_id"])
+    ]
+    model, released_at = planted.session.execute(
+        "select model, min(event_time) as first_seen from records group by model order by first_seen desc limit 1"
+    ).fetchone()
+    networks = planted.ask("account_networks", account_id=account["subject_id"])
+    return {
+        "account_id": account["subject_id"],
+        "subject": cluster["subject_id"],
+        "subject_id": account["subject_id"],
+        "alert_id": account["alert_id"],
+        "cluster_id": cluster["subject_id"],
+        "account_a": members[0],
+        "account_b": members[1],
+        "benign_class": "research",
+        "model": model,
+        "released_at": str(released_at),
+        "kind": "client_network",
+        "shared_value": networks[0]["client_network"],
+    }
+
+
+@pytest.mark.parametrize("file", PLAYBOOKS, ids=lambda file: file.name)
+def test_it_runs_and_has_rows(planted: Planted, examples: dict[str, str], file: Any) -> None:
+    missing = {p.name for p in file.parameters if p.required} - set(examples)
+    assert not missing, "add a value to `examples`"
+    given = {p.name: examples[p.name] for p in file.parameters if p.required}
+    if file.name == "repeated_prompts":
+        given["account_id"] = planted.of("support_bot")[0]
+    rows = planted.ask(file.name, **given)
+    assert bool(rows) == (file.name not in NOTHING_THERE), NOTHING_THERE.get(file.name)
+
+
+def attackers(planted: Planted, rows: list[dict[str, Any]]) -> list[bool]:
+    return [planted.attacks(row["account_id"]) for row in rows]
+
+
+def test_the_queue_begins_with_attackers(planted: Planted) -> None:
+    rows = planted.ask("case_queue", decision="alert")
+    accounts = [row["subject_id"] for row in rows if row["subject_kind"] == "account"]
+    assert len(accounts) >= 8
+    # Quiet: at most one honest account in the list.
+    assert sum(not planted.attacks(account) for account in accounts) <= 1
+    clusters = [row["subject_id"] for row in rows if row["subject_kind"] == "cluster"]
+    assert len(clusters) == 1
+    facets = {
+        (row["facet"], row["facet_value"]): row["subjects"]
+        for row in planted.ask("case_queue_facets", decision="alert")
+    }
+    assert facets["subject_kind", "account"] == len(accounts)
+    assert facets["subject_kind", "cluster"] == 1
+
+
+def test_the_alerted_cluster_is_the_hydra(planted: Planted) -> None:
+    (cluster,) = planted.ask("case_queue", decision="alert", subject_kind="cluster")
+    members = planted.ask("members_of_a_cluster", cluster_id=cluster["subject_id"])
+    kinds = planted.counts(row["account_id"] for row in members)
+    assert kinds["hydra"] >= 0.9 * len(planted.of("hydra"))
+    # Quiet: at most one account that does not belong.
+    assert len(members) - kinds["hydra"] <= 1
+    edges = planted.ask("cluster_graph", cluster_id=cluster["subject_id"])
+    assert {row["account_a"] for row in edges} | {row["account_b"] for row in edges} == {
+        row["account_id"] for row in members
+    }
+    (summary,) = planted.ask("cluster_summary", cluster_id=cluster["subject_id"])
+    assert summary["members"] == len(members)
+    assert summary["records"] == sum(row["records"] for row in members)
+    assert summary["edges"] == len(edges)
+    days = planted.ask("cluster_timeline", cluster_id=cluster["subject_id"])
+    assert sum(row["records"] for row in days) == summary["records"]
+
+
+def test_list_workers_are_harvests(planted: Planted) -> None:
+    rows = planted.ask("list_workers")
+    accounts = [row["account_id"] for row in rows]
+    assert set(planted.of("harvest", least=50)) <= set(accounts)
+    assert sum(attackers(planted, rows[:4])) >= 2
+    assert planted.attacks(accounts[0])
+    assert np.mean(attackers(planted, rows)) >= 0.5
+    # Quiet: nobody who converses; what is left are jobs over many documents, research and evaluation.
+    assert not set(planted.counts(accounts)) & CONVERSATIONS
+
+
+def test_groups_are_the_hydra(planted: Planted) -> None:
+    rows = planted.ask("groups_behind_one_network_or_payment")
+    assert set(planted.counts(rows[0]["account_ids"])) == {"hydra"}
+    pure = [set(row["account_ids"]) for row in rows if set(planted.counts(row["account_ids"])) == {"hydra"}]
+    assert len(set.union(*pure)) >= len(planted.of("hydra")) / 2
+    # Quiet: at most a third of the groups is something else.
+    assert len(rows) - len(pure) <= len(rows) / 3
+
+
+def test_new_accounts_alike_are_the_hydra(planted: Planted) -> None:
+    rows = planted.ask("new_accounts_that_behave_alike")
+    assert planted.counts(row["account_id"] for row in rows[:6]) == {"hydra": 6}
+    # Quiet: nobody else is like somebody with whom a payment is shared.
+    paying = planted.counts(row["account_id"] for row in rows if row["share_payments"])
+    assert set(paying) == {"hydra"}
+
+
+def test_who_shares_leads_from_one_member_to_others(planted: Planted) -> None:
+    found: list[bool] = []
+    for account in planted.of("hydra"):
+        rows = planted.ask("who_shares_networks_or_payment", account_id=account, most_accounts=6)
+        found += [planted.kind(row["account_id"]) == "hydra" for row in rows]
+    # Quiet: with a bound that leaves out carriers, most of who is found belongs.
+    assert len(found) >= 20
+    assert np.mean(found) >= 0.6
+
+
+def test_pivots_are_found_first(planted: Planted, examples: dict[str, str]) -> None:
+    (row,) = planted.ask("pivots_after_a_release")
+    assert row["model"] == examples["model"]
+    assert planted.kind(row["moved_most"][0]) == "pivot"
+    # Quiet: an eighth of the accounts with enough records.
+    assert row["pivots"] <= row["accounts"] / 8
+    moved = planted.ask("model_pivot", model=row["model"], released_at=row["first_seen"])
+    assert planted.kind(moved[0]["account_id"]) == "pivot"
+    assert moved[0]["share_after"] > 5 * moved[0]["share_of_everybody"]
+    assert sum(each["share_after"] > 0.4 and not planted.attacks(each["account_id"]) for each in moved) <= 3
+
+
+def test_what_changed_names_the_model(planted: Planted, examples: dict[str, str]) -> None:
+    def moved(account: str) -> float:
+        rows = planted.ask("what_changed", account_id=account, changed_at=examples["released_at"])
+        return max((row["change"] for row in rows if row["aspect"] == "models"), default=0.0)
+
+    pivots = [moved(account) for account in planted.of("pivot", least=100)]
+    others = [moved(account) for account in planted.of("batch_job", "coding_agent", "chat", least=100)]
+    # Quiet: honest accounts keep to their models.
+    assert max(pivots) > 0.5
+    assert np.median(others) < 0.1
+
+
+def test_repeated_draws_are_harvests_research_or_evaluation(planted: Planted) -> None:
+    rows = planted.ask("prompts_sampled_many_times")
+    kinds = planted.counts(row["account_id"] for row in rows)
+    assert kinds["pivot"] + kinds["careful_harvest"] >= 1
+    # Quiet: nobody else, and few.
+    assert set(kinds) <= {"pivot", "careful_harvest", "slow_drip", "researcher", "evaluation_harness"}
+    assert len(rows) <= 10
+
+
+def test_diluted_accounts_come_first_with_resellers(planted: Planted) -> None:
+    accounts = [row["account_id"] for row in planted.ask("diluted_accounts")]
+    assert set(planted.of("diluted", least=50)) <= set(accounts[:15])
+    assert planted.kind(accounts[0]) == "diluted"
+    # Quiet as far as it can be: up to the last diluted account nobody but resellers, who are the same honestly.
+    last = max(accounts.index(account) for account in planted.of("diluted", least=50))
+    assert set(planted.counts(accounts[: last + 1])) <= {"diluted", "reseller", "hydra"}
+
+
+def test_a_diluted_account_has_a_part_most_specialists_lack(planted: Planted) -> None:
+    def likeness(account: str) -> float:
+        rows = planted.ask("dilution_inside_an_account", account_id=account)
+        return float(rows[0]["list_likeness"]) if rows else 0.0
+
+    diluted = [likeness(account) for account in planted.of("diluted", least=50)]
+    specialists = [likeness(account) for account in planted.of("tutoring", "coding_agent", "niche", least=50)]
+    assert np.median(diluted) > 0.75
+    assert min(diluted) > 0.65
+    # Quiet: half of the specialists have no such part.
+    assert np.median(specialists) < 0.65
+
+
+def test_quiet_long_running_accounts_hold_the_slow_drips(planted: Planted) -> None:
+    rows = planted.ask("quiet_long_running_accounts", min_records=20, min_topics=10, limit_rows=1000)
+    accounts = {row["account_id"] for row in rows}
+    assert set(planted.of("slow_drip", least=20)) <= accounts
+    harvests = {account for account in accounts if planted.attacks(account)}
+    assert len(harvests) >= 5
+    # Quiet: honest accounts that are narrow are not in it, but for one.
+    niches = planted.of("niche", least=20)
+    assert len(niches) >= 5
+    assert len(set(niches) & {row["account_id"] for row in planted.ask("quiet_long_running_accounts")}) <= 1
+
+
+def test_round_the_clock_accounts_hold_the_harvests(planted: Planted) -> None:
+    accounts = [row["account_id"] for row in planted.ask("round_the_clock_accounts")]
+    assert len(set(planted.of("harvest", least=50)) & set(accounts[:20])) >= 4
+    # Quiet: people sleep, and so do their agents.
+    assert not set(planted.counts(accounts[:20])) & {"tutoring", "coding_agent", "chat"}
+
+
+def test_sessions_of_people_cohere_and_lists_do_not(planted: Planted) -> None:
+    def coherence(account: str) -> float:
+        rows = [row for row in planted.ask("session_coherence", account_id=account) if row["pairs"]]
+        return float(np.average([r["coherence"] for r in rows], weights=[r["pairs"] for r in rows]))
+
+    lists = [coherence(account) for account in planted.of("harvest", "reasoning_harvest")[:6]]
+    people = [coherence(account) for account in planted.of("tutoring", "coding_agent")[:6]]
+    assert np.median(lists) < 0.05
+    assert np.median(people) > 0.2
+
+
+def test_research_leans_less_to_harvests_than_they_do(planted: Planted) -> None:
+    def lean(account: str) -> float:
+        rows = planted.ask("research_or_harvest", account_id=account)
+        assert rows
+        return float(np.mean([row["leans_to"] == "harvest" for row in rows]))
+
+    harvests = [lean(account) for account in planted.of("harvest", "reasoning_harvest", least=50)]
+    research = [lean(account) for account in planted.of("researcher", "evaluation_harness", least=50)]
+    assert min(harvests) > 0.5
+    assert np.median(research) < np.median(harvests) - 0.2
+
+
+def test_coverage_of_a_harvest_does_not_bend(planted: Planted) -> None:
+    def growth(account: str) -> tuple[float, int]:
+        rows = planted.ask("coverage_growth", account_id=account)
+        reached = next(row for row in rows if row["records_so_far"] >= 50)
+        return rows[-1]["new_prompt_share_so_far"], reached["topics_so_far"]
+
+    harvests = [growth(account) for account in planted.of("harvest", least=50)]
+    specialists = [growth(account) for account in planted.of("tutoring", "coding_agent", "niche", least=50)]
+    assert min(share for share, _ in harvests) > 0.97
+    assert np.median([topics for _, topics in harvests]) > 2 * np.median(
+        [topics for _, topics in specialists]
+    )
+
+
+def test_a_harvest_covers_what_its_class_does_not(planted: Planted) -> None:
+    account = planted.of("harvest", least=50)[0]
+    rows = planted.ask("topic_coverage_against_class", account_id=account)
+    assert sum(row["share"] for row in rows) == pytest.approx(1)
+    assert sum(row["class_share"] for row in rows) == pytest.approx(1)
+    assert sum(row["records"] for row in rows) == planted.labels[account].records
+
+
+def test_an_alert_explains_its_score_and_names_its_records(planted: Planted) -> None:
+    for row in planted.ask("case_queue", decision="alert", subject_kind="account"):
+        signals = planted.ask("alert_evidence", alert_id=row["alert_id"])
+        (evidence,) = planted.session.execute(
+            "select evidence from alerts where alert_id = $id", {"id": row["alert_id"]}
+        ).fetchone()
+        told = json.loads(evidence)
+        assert [each["contribution"] for each in signals] == sorted(
+            (each["contribution"] for each in told["signals"]), reverse=True
+        )
+        records = planted.ask("alert_records", alert_id=row["alert_id"])
+        assert [each["request_id"] for each in records] == [
+            each["request_id"] for each in told["look_at"]["records"]
+        ]
+
+
+def test_why_flagged_begins_with_an_end_of_a_ranking(planted: Planted, examples: dict[str, str]) -> None:
+    rows = planted.ask("why_flagged", account_id=examples["account_id"])
+    assert abs(rows[0]["rank_in_lake"] - 0.5) > 0.48
+    # Quiet: the account in the middle of the scores has no signal at an end.
+    (middle,) = planted.session.execute(
+        "select account_id from account_scores where score is not null order by abs(score - "
+        "(select median(score) from account_scores)), account_id limit 1"
+    ).fetchone()
+    ends = [abs(row["rank_in_lake"] - 0.5) > 0.48 for row in planted.ask("why_flagged", account_id=middle)]
+    assert np.mean(ends) < 0.05
+
+
+def test_similar_accounts_of_a_harvest_are_attackers_more_often_than_others(planted: Planted) -> None:
+    share = np.mean([each.attack for each in planted.labels.values() if each.records >= 50])
+    found = [
+        planted.attacks(row["account_id"])
+        for account in planted.of("harvest", "reasoning_harvest", least=50)
+        for row in planted.ask("similar_accounts", account_id=account, limit_rows=5)
+    ]
+    assert np.mean(found) > 1.5 * share
+
+
+def test_overlap_is_larger_within_the_hydra(planted: Planted) -> None:
+    def shared(a: str, b: str) -> int:
+        rows = planted.ask("overlap_between_accounts", account_a=a, account_b=b)
+        return sum(row["of_both"] > 0 for row in rows if row["kind"] in {"client_network", "payment_id"})
+
+    hydra, chats = planted.of("hydra"), planted.of("chat")[: len(planted.of("hydra"))]
+    within = [shared(a, b) for a in hydra for b in hydra if a < b]
+    across = [shared(a, b) for a, b in zip(hydra, chats, strict=True)]
+    assert np.mean(within) > 3 * np.mean(across)
