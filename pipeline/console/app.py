@@ -109,6 +109,7 @@ class Console:
             brief=formats.brief,
             cell=formats.cell,
             plural=formats.plural,
+            ticks=formats.ticks,
             island=lambda value: Markup(data_island(value)),  # noqa: S704 -- escaped by `data_island`
         )
         environment.globals.update(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
 from pipeline.times import to_text
 
 if TYPE_CHECKING:
     from pipeline.console.page import Page
+
+_DRAWING = threading.Lock()
 
 
 def render_case_file(page: Page, subject: str) -> str:
@@ -24,19 +27,23 @@ def render_case_file(page: Page, subject: str) -> str:
 
     settings = page.console.settings
     case = page.get("case") or None
-    with open_lake(
-        settings.lake,
-        who=page.user.name,
-        case=case,
-        manifest=page.manifest,
-        weaker_guard=settings.weaker_guard,
-        seconds=settings.seconds,
-        memory_bytes=settings.memory_bytes,
-    ) as lake:
+    # The library that draws is not for several threads at once.
+    with (
+        _DRAWING,
+        open_lake(
+            settings.lake,
+            who=page.user.name,
+            case=case,
+            manifest=page.manifest,
+            weaker_guard=settings.weaker_guard,
+            seconds=settings.seconds,
+            memory_bytes=settings.memory_bytes,
+        ) as lake,
+    ):
         document = case_document(
             lake.case(subject),
             prepared_by=page.user.name,
             case_id=case,
             dated=to_text(page.console.clock.now().replace(tzinfo=None, microsecond=0)),
         )
-    return render(document)
+        return render(document)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
+
+from pipeline.warehouse.tree import load_tree
 
 NOTHING = "\u2013"
 
@@ -79,6 +82,11 @@ def brief(text: str, most: int = 22) -> str:
     return text if len(text) <= most else f"{text[: most - 7]}\u2026{text[-6:]}"
 
 
+def ending(text: str, most: int = 7) -> str:
+    """The end of a long name: names of one system begin alike."""
+    return text if len(text) <= most else f"\u2026{text[-(most - 1) :]}"
+
+
 def cell(value: Any) -> str:  # noqa: PLR0911 -- one for each kind of value
     """Any value of an answer."""
     if value is None:
@@ -100,6 +108,26 @@ def cell(value: Any) -> str:  # noqa: PLR0911 -- one for each kind of value
         return ", ".join(f"{name} {cell(each)}" for name, each in value.items())
     text = str(value)
     return text if len(text) <= 300 else f"{text[:300]}\u2026"
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Part of a text: between backticks or not, and whether it names a playbook."""
+
+    text: str
+    code: bool
+    playbook: bool
+
+
+def ticks(text: str) -> list[Piece]:
+    """A header's words, taken apart at backticks; lines are joined."""
+    known = {file.name for file in load_tree()["playbooks"]}
+    pieces = " ".join(text.split()).split("`")
+    return [
+        Piece(piece, number % 2 == 1, number % 2 == 1 and piece in known)
+        for number, piece in enumerate(pieces)
+        if piece
+    ]
 
 
 def plural(count: float, word: str) -> str:

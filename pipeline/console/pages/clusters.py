@@ -67,7 +67,9 @@ def _sentences(summary: dict[str, Any] | None, members: list[dict[str, Any]]) ->
             f"{formats.number(summary['records_of_largest'])}, the middle one {formats.number(summary['median_records'])}."
         )
     ]
-    if alone:
+    if alone and alone == len(now):
+        said.append(f"All {formats.number(alone)} members would be noticed alone.")
+    elif alone:
         said.append(f"{formats.plural(alone, 'member')} would be noticed alone; the others only together.")
     elif now:
         said.append("None of its members would be noticed alone.")
@@ -97,7 +99,7 @@ def _drawing(page: Page, members: list[dict[str, Any]], edges: list[dict[str, An
         "nodes": [
             {
                 "id": each["account_id"],
-                "label": formats.brief(each["account_id"], 14),
+                "label": formats.ending(each["account_id"]),
                 "records": each["records"] or 0,
                 "decision": each["decision"] or "cannot_tell",
                 "member": bool(each["is_member"]),

@@ -69,7 +69,6 @@ def prompts(page: Page) -> Response:
             shown,
             caption="Records in the region" if corners is not None else "Records",
             only=COLUMNS,
-            total=len(rows),
             labels={"prompt_hash": "prompt", "template_hash": "template"},
         ),
     )

@@ -53,7 +53,6 @@ def records(page: Page) -> Response:
             rows,
             caption="Records",
             only=COLUMNS,
-            total=total,
             links={
                 "prompt": lambda row: page.link("/account/records", id=name, prompt=row["prompt"]),
                 "template": lambda row: page.link("/account/records", id=name, template=row["template"]),

@@ -20,7 +20,7 @@ where v.schema_name = 'main' and not v.internal
 order by v.view_name, c.column_index
 """
 EXAMPLE = "select account_id, score, p_value, records\nfrom account_scores\norder by score desc\nlimit 20"
-EDITOR_ROWS = 8
+EDITOR_ROWS = 5
 
 
 def catalogue(page: Page) -> tuple[list[dict[str, Any]], str | None]:

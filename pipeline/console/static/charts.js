@@ -37,22 +37,23 @@
       const times = data.rows.map((row) => Date.parse(row.window_start));
       return {
         ...common(),
-        grid: { left: 48, right: 48, top: 30, bottom: 58 },
-        legend: { top: 2, right: 48, textStyle: { color: colour("--soft") }, data: ["records", "topic entropy"] },
+        grid: { left: 48, right: 48, top: 34, bottom: 58 },
+        legend: { top: 2, left: "center", itemWidth: 12, itemHeight: 9, textStyle: { color: colour("--soft") }, data: ["records", "topic entropy"] },
         tooltip: {
           ...common().tooltip,
           trigger: "axis",
           formatter: (points) => {
-            const row = data.rows[points[0].dataIndex];
+            const row = data.rows[times.indexOf(points[0].value[0])];
             return `${row.window_start.slice(0, 16).replace("T", " ")} UTC\n${row.records} records, ${row.topics} topics\nentropy ${brief(row.topic_entropy ?? 0)} nats`;
           },
         },
         dataZoom: [{ type: "inside" }, { type: "slider", height: 18, bottom: 8, borderColor: colour("--line"), fillerColor: "rgba(127,127,127,.18)", textStyle: { color: colour("--soft") } }],
-        xAxis: axis({ type: "time", splitLine: { show: false } }),
+        xAxis: axis({ type: "time", splitLine: { show: false }, axisLabel: { color: colour("--soft"), hideOverlap: true, formatter: { year: "{yyyy}", month: "{MMM}", day: "{MMM} {d}", hour: "{HH}:{mm}" } } }),
         yAxis: [axis({ name: "records", minInterval: 1 }), axis({ name: "nats", splitLine: { show: false } })],
         series: [
           { name: "records", type: "bar", barMinWidth: 2, barMaxWidth: 14, itemStyle: { color: colour("--theirs") }, data: data.rows.map((row, i) => [times[i], row.records]) },
-          { name: "topic entropy", type: "line", yAxisIndex: 1, symbol: "circle", symbolSize: 4, lineStyle: { type: "dashed", width: 1.2, color: colour("--mine") }, itemStyle: { color: colour("--mine") }, data: data.rows.map((row, i) => [times[i], row.topic_entropy]) },
+// Of windows with one record it is 0 and says nothing: those have no mark.
+          { name: "topic entropy", type: "scatter", yAxisIndex: 1, symbol: "diamond", symbolSize: 7, itemStyle: { color: colour("--mine") }, data: data.rows.flatMap((row, i) => (row.records > 1 ? [[times[i], row.topic_entropy, i]] : [])) },
         ],
       };
     },
@@ -72,17 +73,17 @@
       return {
         ...common(),
         grid: { left: 44, right: 20, top: 44, bottom: 32 },
-        legend: { top: 6, left: 44, textStyle: { color: colour("--soft") } },
+        legend: { top: 8, left: 44, itemWidth: 11, itemHeight: 9, itemGap: 16, textStyle: { color: colour("--soft") } },
         tooltip: { ...common().tooltip, trigger: "item", formatter: (point) => `${point.seriesName}\n${brief(point.value[0])}, ${brief(point.value[1])}` },
         toolbox: { top: 2, right: 12, itemSize: 18, feature: { brush: { type: ["rect", "polygon", "clear"], title: { rect: "Rectangle", polygon: "Lasso", clear: "Clear" } }, dataZoom: { title: { zoom: "Zoom", back: "Zoom back" } } }, iconStyle: { borderColor: colour("--soft") }, emphasis: { iconStyle: { borderColor: colour("--accent"), textFill: colour("--ink") } } },
         brush: { xAxisIndex: 0, yAxisIndex: 0, brushMode: "single", throttleType: "debounce", throttleDelay: 250, brushStyle: { borderWidth: 1.5, borderColor: colour("--accent"), color: "rgba(127,127,127,.12)" }, outOfBrush: { colorAlpha: 0.5 } },
-        xAxis: axis({ scale: true }),
-        yAxis: axis({ scale: true }),
+        xAxis: axis({ scale: true, axisLine: { onZero: false, lineStyle: { color: colour("--line-strong") } } }),
+        yAxis: axis({ scale: true, axisLine: { onZero: false, lineStyle: { color: colour("--line-strong") } } }),
         series: [
-          { name: "unremarkable accounts", type: "scatter", symbol: "emptyCircle", symbolSize: 4, itemStyle: { color: colour("--line-strong"), opacity: 0.5 }, data: data.benign, large: data.benign.length > 4000 },
+          { name: "unremarkable accounts", type: "scatter", symbol: "circle", symbolSize: 4, itemStyle: { color: "transparent", borderColor: colour("--line-strong"), borderWidth: 1, opacity: 0.6 }, data: data.benign, large: data.benign.length > 4000 },
           { name: "ordinary corpora", type: "scatter", symbol: "rect", symbolSize: size, itemStyle: { color: "transparent", borderColor: colour("--theirs"), borderWidth: 1 }, data: data.ordinary },
           { name: "harvested corpora", type: "scatter", symbol: "triangle", symbolSize: size, itemStyle: { color: "transparent", borderColor: colour("--for"), borderWidth: 1.2 }, data: data.harvested },
-          { name: "this subject", type: "scatter", symbol: "circle", symbolSize: 6, itemStyle: { color: colour("--mine"), opacity: 0.75 }, data: data.account },
+          { name: "this subject", type: "scatter", symbol: "circle", symbolSize: 9, itemStyle: { color: colour("--mine"), borderColor: colour("--sheet"), borderWidth: 1.2 }, data: data.account },
         ].filter((each) => each.data.length),
       };
     },
@@ -98,7 +99,7 @@
     const go = figure.dataset.href;
     if (kind === "timeline" && go) {
       chart.on("click", (event) => {
-        const row = data.rows[event.dataIndex];
+        const row = data.rows.find((each) => Date.parse(each.window_start) === event.value?.[0]);
         if (row) window.location.assign(`${go}&since=${encodeURIComponent(row.window_start.replace("Z", ""))}`);
       });
     }

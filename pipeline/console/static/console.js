@@ -19,7 +19,12 @@ function remember(root) {
   if (found) window.history.replaceState(window.history.state, "", found.dataset.permalink);
 }
 
+// On a narrow screen what was narrowed comes first, the facets when they are asked for.
+function fold() {
+  if (window.matchMedia("(max-width: 900px)").matches) for (const each of document.querySelectorAll("details.facets")) each.open = false;
+}
 document.addEventListener("htmx:after:swap", () => {
+  fold();
   remember(document);
   window.drawCharts?.(document);
   window.drawGraphs?.(document);
@@ -33,4 +38,5 @@ document.addEventListener("htmx:config:request", (event) => {
     }
   }
 });
-document.addEventListener("DOMContentLoaded", () => remember(document));
+fold();
+remember(document);

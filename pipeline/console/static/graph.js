@@ -9,7 +9,7 @@
 
   function style() {
     return [
-      { selector: "node", style: { label: "data(label)", shape: "data(shape)", width: "data(size)", height: "data(size)", "background-color": colour("--sheet"), "border-width": 2, "border-color": colour("--line-strong"), color: colour("--ink"), "font-size": 11, "font-family": "monospace", "text-valign": "bottom", "text-margin-y": 4 } },
+      { selector: "node", style: { label: "data(label)", shape: "data(shape)", width: "data(size)", height: "data(size)", "background-color": colour("--sheet"), "border-width": 2, "border-color": colour("--line-strong"), color: colour("--ink"), "font-size": 13, "font-family": "monospace", "text-valign": "bottom", "text-margin-y": 4 } },
       { selector: "node[decision = 'alert']", style: { "border-color": colour("--alert"), "border-width": 3 } },
       { selector: "node[!member]", style: { "border-style": "dashed", opacity: 0.6 } },
       { selector: "edge", style: { width: "data(width)", "line-color": colour("--line-strong"), "line-style": "data(dash)", "curve-style": "straight" } },
@@ -39,7 +39,7 @@
       userZoomingEnabled: false,
     });
     if (data.nodes.length <= 60) {
-      graph.layout({ name: "cose", animate: false, randomize: false, padding: 30, nodeRepulsion: () => 9000, idealEdgeLength: () => 90, fit: true }).run();
+      graph.layout({ name: "cose", animate: false, randomize: false, padding: 30, nodeRepulsion: () => 120000, idealEdgeLength: () => 70, gravity: 0.6, numIter: 1500, fit: true }).run();
     }
     graph.on("mouseover", "node", (event) => event.target.closedNeighborhood().addClass("near"));
     graph.on("mouseout", "node", () => graph.elements().removeClass("near"));
