@@ -12,6 +12,8 @@ SHELL := /bin/sh
 BIN := .venv/bin
 PY := $(BIN)/python
 ARGS ?=
+# Of the test runner; 0 for one test after the other in one process.
+PROCESSES ?= 2
 EXTRAS ?=
 export PYTHON ?=
 
@@ -41,7 +43,7 @@ test: test-ready ## all checks: lint, format, types, import contracts, tests
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest -n $(PROCESSES) --dist loadgroup --durations 25 $(ARGS)
 
 .PHONY: lint
 lint: test-ready ## the linter, and whether the format is right

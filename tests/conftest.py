@@ -19,11 +19,22 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+TOGETHER = ("tests/sql", "tests/pipeline/sandbox", "tests/pipeline/casefile", "tests/pipeline/console")
+"""Folders whose tests share a lake that takes long to make."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whoever asks for Kafka is an integration test, whether it says so or not."""
+    """Whoever asks for Kafka is an integration test, whether it says so or not; what shares something runs together.
+
+    Where tests run in several processes, one of them has the broker, and a shared lake is made once.
+    """
     for item in items:
+        file = item.location[0]
+        group = next((folder for folder in TOGETHER if file.startswith(f"{folder}/")), file)
         if "kafka" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.integration)
+            group = "kafka"
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(scope="session")
