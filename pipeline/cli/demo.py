@@ -22,7 +22,11 @@ import click
     type=click.Path(file_okay=False, path_type=Path),
     help="Folder of the lake; it must not exist.  [default: demo-lake/<time> here]",
 )
-@click.option("--no-console", is_flag=True, help="Do not start the web console (this version has none yet).")
+@click.option(
+    "--no-console",
+    is_flag=True,
+    help="End when the story is told. Otherwise, on a terminal, the web console then shows the lake until Ctrl-C.",
+)
 @click.option(
     "--svg",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -33,7 +37,7 @@ def command(
 ) -> int:
     """Start a Kafka, send traffic with known attackers, land it with a worker, score it, and tell what was found.
 
-    Everything is stopped at the end; the lake stays. Exit code 0 only if every planted single-account harvest is in the alert
+    Kafka and the worker are stopped at the end; the lake stays. Exit code 0 only if every planted single-account harvest is in the alert
     list or among the first of the queue.
     """
     from rich.console import Console
@@ -44,7 +48,6 @@ def command(
     from pipeline.demo.story import QUEUE, tell
     from pipeline.errors import UsageError
 
-    del no_console
     clock = SystemClock()
     if lake_path is None:
         lake_path = Path("demo-lake") / clock.now().strftime("%Y-%m-%dT%H-%M-%S")
@@ -83,4 +86,22 @@ def command(
         drawn = console.export_svg(title="make demo")
         # rich asks a CDN for its font; a picture in a repository asks nobody.
         svg.write_text(re.sub(r"@font-face \{.*?\}", "", drawn, flags=re.DOTALL), encoding="utf-8")
+    if console.is_terminal and not no_console and svg is None:
+        _show(lake_path)
     return 1 if missed or not planted else 0
+
+
+def _show(lake: Path) -> None:
+    """Serve the console over the demo's lake until Ctrl-C."""
+    import getpass
+
+    try:
+        from pipeline.console.settings import ConsoleSettings
+        from pipeline.console.start import serve
+    except ModuleNotFoundError:
+        # A bare install has no console; the story has been told.
+        return
+    click.echo("\nThe console shows the lake now; Ctrl-C ends it.", err=True)
+    serve(
+        ConsoleSettings(lake=lake, port=0), getpass.getuser(), say=lambda text: click.echo(text, err=True)
+    )

@@ -220,7 +220,8 @@ def _next(console: Console, outcome: Outcome, lake: Path) -> None:
     commands = [
         f'{program} sql --lake {lake} -c "{TOP_FIVE}"',
         f"{program} sql --lake {lake} why_flagged --param account_id={account}",
-        f"{program} sql --lake {lake} account_timeline --param account_id={account}",
+        f"{program} case --lake {lake} {account} --out case.html",
+        f"{program} console --lake {lake}",
         f"{program} verify --lake {lake} --all",
     ]
     own = outcome.accused.get(account)
