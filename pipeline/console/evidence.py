@@ -73,8 +73,8 @@ def read(row: Mapping[str, Any], most: int = 10) -> Evidence:
         score=row["score"],
         p_value=row["p_value"],
         detector=row["detector"],
-        sentences=[strip(text) for text in said.get("sentences") or []],
-        against=[strip(text) for text in said.get("against") or []],
+        sentences=[plain(text) for text in said.get("sentences") or []],
+        against=[plain(text) for text in said.get("against") or []],
         explanation=benign.get("sentence"),
         unusual=benign.get("unusual"),
         look_at=(said.get("look_at") or {}).get("sentence"),
@@ -88,7 +88,7 @@ def read(row: Mapping[str, Any], most: int = 10) -> Evidence:
     )
 
 
-def strip(text: str) -> str:
+def plain(text: str) -> str:
     """A sentence without the contribution in brackets at its end: the bars beside it show that."""
     head, bracket, tail = text.rpartition(" (")
     number = tail.rstrip(".").rstrip(")")

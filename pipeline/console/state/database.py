@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import sqlite3
@@ -58,13 +59,28 @@ class Database:
     def __init__(self, path: Path) -> None:
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Before SQLite makes it with the umask's rights.
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         try:
-            self._migrate()
+            with self._alone():
+                if not path.exists():
+                    # Before SQLite makes it with the umask's rights.
+                    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+                self._migrate()
         except sqlite3.DatabaseError as error:
             msg = f"{path} cannot be opened as the console's state ({error}); name another file with --state FILE"
             raise DistillwatchError(msg) from error
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        # Of consoles that start at once the others wait: SQLite does not wait when the mode of its journal changes. A
+        # file beside it, because closing the database's own file would drop the locks that SQLite holds on it.
+        place = os.open(
+            self.path.with_name(f"{self.path.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
+        )
+        try:
+            fcntl.flock(place, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(place)
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self.path, timeout=_WAIT_SECONDS, isolation_level=None)
@@ -79,7 +95,6 @@ class Database:
         connection = self._connect()
         try:
             connection.execute("pragma journal_mode = wal")
-            # Two consoles that start at once: the second waits here and then finds nothing to do.
             connection.execute("begin immediate")
             version = int(connection.execute("pragma user_version").fetchone()[0])
             owner = int(connection.execute("pragma application_id").fetchone()[0])

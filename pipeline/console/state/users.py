@@ -74,7 +74,7 @@ class Users:
         UsageError
             The name or the role cannot be, or the user is there already.
         """
-        if not _NAME.match(name):
+        if not _NAME.fullmatch(name):
             msg = f"user name {name!r}: use letters, digits and . _ @ + -, beginning with a letter or digit"
             raise UsageError(msg)
         _check_role(role)

@@ -155,7 +155,7 @@ def start(lake: Path) -> Iterator[Callable[..., Running]]:
         each.console.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def shared(planted: Planted, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """A console for tests that only read, or that write about subjects of their own."""
     lake = shutil.copytree(planted.lake, tmp_path_factory.mktemp("shared") / "lake")
@@ -164,16 +164,16 @@ def shared(planted: Planted, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     console.console.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def viewer(shared: Running) -> Visitor:
     return shared.visitor("vera", "viewer")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def investigator(shared: Running) -> Visitor:
     return shared.visitor("ana", "investigator")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def approver(shared: Running) -> Visitor:
     return shared.visitor("ben", "approver")
