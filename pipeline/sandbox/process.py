@@ -161,6 +161,19 @@ class Warden:
         return _unless_error(self._ask({"do": "refresh"}))
 
     @property
+    def alive(self) -> bool:
+        """Whether the warden is there. It says nothing unasked, but an answer may have been left by a Ctrl-C."""
+        try:
+            # With a timeout set, Python waits for something to read before it looks at MSG_DONTWAIT.
+            if not select.select([self._channel], [], [], 0)[0]:
+                return True
+            return self._channel.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) != b""
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+
+    @property
     def has_child(self) -> bool:
         """Whether a child waits for queries."""
         if self._answers is None:

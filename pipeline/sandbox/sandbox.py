@@ -79,6 +79,7 @@ class Sandbox:
         self._cancelled = threading.Event()
         self._warden: Warden | None = None
         self.child: int | None = None
+        self._unchecked = False
         self.described: Mapping[str, Any] = {}
         self.guard = "landlock"
         self.manifest: int = self._open().about["manifest"]
@@ -93,7 +94,8 @@ class Sandbox:
             raise SandboxMissing(msg)
         settings = {
             "lake": str(self.lake),
-            "manifest": self._asked_manifest,
+            # A session that has to be opened again stays on what it saw.
+            "manifest": getattr(self, "manifest", self._asked_manifest),
             "landlock": version > 0,
             "memory": self.limits.memory_bytes,
             "threads": self.limits.threads,
@@ -126,6 +128,7 @@ class Sandbox:
         limits: Limits | None = None,
         about: Mapping[str, object] | None = None,
         _gate: bool = True,
+        _fresh: bool = True,
     ) -> Answer:
         """Run one reading statement.
 
@@ -175,7 +178,7 @@ class Sandbox:
             )
             began = self._clock.monotonic()
             try:
-                table, end = self._run(request, limits, fresh=not _gate)
+                table, end = self._run(request, limits, fresh=_fresh and not _gate)
             except BaseException as error:
                 self._record(entry, error, began)
                 raise
@@ -208,7 +211,7 @@ class Sandbox:
     def _run(
         self, request: Mapping[str, Any], limits: Limits, *, fresh: bool
     ) -> tuple[pa.Table, Mapping[str, Any]]:
-        warden = self._ready(fresh=fresh)
+        warden = self._ready(fresh=fresh, gate=request["gate"])
         try:
             data, end = warden.query(
                 request,
@@ -227,11 +230,17 @@ class Sandbox:
                 warden.drop_child()
         return _table(data), end
 
-    def _ready(self, *, fresh: bool) -> Warden:
+    def _ready(self, *, fresh: bool, gate: bool = True) -> Warden:
+        if self._warden is not None and not self._warden.alive:
+            self._warden.close()
+            self._warden = None
         warden = self._warden or self._open()
-        if fresh or not warden.has_child:
+        # What an unchecked statement left in a process is nothing that a checked one should meet.
+        if fresh or not warden.has_child or (gate and self._unchecked):
+            self._unchecked = False
             self.described = warden.start_child({})
             self.child = self.described["pid"]
+        self._unchecked |= not gate
         return warden
 
     @property
@@ -243,7 +252,7 @@ class Sandbox:
     def warm(self) -> None:
         """Open the session now and not with the first query."""
         with self._lock:
-            self._ready(fresh=False)
+            self._ready(fresh=False, gate=not self._unchecked)
 
     def refresh(self) -> int:
         """Go on with the lake as it is now; the number of its manifest. A session with a manifest of its own stays."""

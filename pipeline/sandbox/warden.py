@@ -145,6 +145,7 @@ class _Warden:
         self._clock = SystemClock()
         self._parent = os.getppid()
         self._child: _Child | None = None
+        self._last: dict[str, Any] = {"reason": "gone", "peak": 0}
 
     def serve(self) -> None:
         """Until the parent closes its end or is no more."""
@@ -227,13 +228,14 @@ class _Warden:
     def _report(self, reason: str) -> dict[str, Any]:
         child = self._child
         if child is None:
-            return {"reason": "gone", "peak": 0}
+            return self._last
         self._kill(reason)
         if not child.reason:
             child.reason = (
                 "exit" if child.status is None or child.status >= 0 else signal.Signals(-child.status).name
             )
-        return {"reason": child.reason, "peak": child.peak}
+        self._last = {"reason": child.reason, "peak": child.peak}
+        return self._last
 
     def _check(self) -> None:
         child = self._child
