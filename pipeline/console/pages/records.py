@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from pipeline.console.page import Page
 
-EACH = 100
+EACH = 50
 COLUMNS = (
     "event_time", "request_id", "model", "input_tokens", "output_tokens", "temperature", "choice_count", "reasoning_requested",
     "logprobs", "prompt", "template", "client_network", "country", "user_agent", "payment_id", "status", "latency_ms", "topic",
