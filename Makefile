@@ -44,6 +44,11 @@ test: test-ready ## all checks: lint, format, types, import contracts, tests
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/pytest -n $(PROCESSES) --dist loadgroup --durations 25 $(ARGS)
+	$(PY) tools/test_sql.py --other-only --quick -n $(PROCESSES) --dist load
+
+.PHONY: test-sql
+test-sql: test-ready ## the SQL on both majors of DuckDB: files, golden cases, planted attacks
+	$(PY) tools/test_sql.py $(ARGS)
 
 .PHONY: lint
 lint: test-ready ## the linter, and whether the format is right

@@ -93,6 +93,8 @@ def connect_sources(sources: Sources, settings: SessionSettings = DEFAULT_SETTIN
     # The machine's zone would otherwise decide what now()::timestamp is, beside columns that are UTC.
     # Global, because a cursor is a session of its own and begins with the global settings.
     connection.execute("set global timezone = 'UTC'")
+    # Landed files never change. Reading the footers of hundreds of files costs more than looking up one account.
+    connection.execute("set global parquet_metadata_cache = true")
     load(connection, sources)
     if settings.locked:
         _lock(connection, sources.root)

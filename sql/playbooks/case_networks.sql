@@ -13,32 +13,60 @@ with members as (
   select account_id from subject_accounts($subject)
 ),
 
+mine as (
+  unpivot (
+    select client_network as network, payment_id as payment, organization_id as organization, user_agent as "user agent"
+    from records
+    where account_id in (select members.account_id from members)
+  )
+  on network, payment, organization, "user agent"
+  into name kind value "value"
+),
+
+wanted as (
+  select distinct kind, "value" from mine
+),
+
+touched as (
+  -- One pass over the lake keeps what could match; only that is taken apart.
+  select
+    account_id,
+    event_time,
+    client_network as network,
+    payment_id as payment,
+    organization_id as organization,
+    user_agent as "user agent"
+  from records
+  where
+    client_network in (select wanted."value" from wanted where wanted.kind = 'network')
+    or payment_id in (select wanted."value" from wanted where wanted.kind = 'payment')
+    or organization_id in (select wanted."value" from wanted where wanted.kind = 'organization')
+    or user_agent in (select wanted."value" from wanted where wanted.kind = 'user agent')
+),
+
 facts as (
-  select account_id, event_time, 'network' as kind, client_network as value from records
-  union all
-  select account_id, event_time, 'payment' as kind, payment_id as value from records
-  union all
-  select account_id, event_time, 'organization' as kind, organization_id as value from records
-  union all
-  select account_id, event_time, 'user agent' as kind, user_agent as value from records
+  select taken.kind, taken."value", taken.account_id, taken.event_time, members.account_id is not null as is_member
+  from (
+    unpivot touched on network, payment, organization, "user agent" into name kind value "value"
+  ) as taken
+  join wanted on wanted.kind = taken.kind and wanted."value" = taken."value"
+  left join members on members.account_id = taken.account_id
 ),
 
 used as (
   select
     kind,
-    value,
-    count(*) filter (where account_id in (select members.account_id from members)) as records,
-    count(distinct account_id) filter (where account_id in (select members.account_id from members)) as accounts,
-    count(distinct account_id) filter (where account_id not in (select members.account_id from members)) as accounts_elsewhere,
-    min(event_time) filter (where account_id in (select members.account_id from members)) as first_seen,
-    max(event_time) filter (where account_id in (select members.account_id from members)) as last_seen
+    "value",
+    count(*) filter (where is_member) as records,
+    count(distinct account_id) filter (where is_member) as accounts,
+    count(distinct account_id) filter (where not is_member) as accounts_elsewhere,
+    min(event_time) filter (where is_member) as first_seen,
+    max(event_time) filter (where is_member) as last_seen
   from facts
-  where value is not null
-  group by kind, value
+  group by kind, "value"
 )
 
 select *
 from used
-where records > 0
-order by accounts desc, accounts_elsewhere, records desc, kind, value
+order by accounts desc, accounts_elsewhere, records desc, kind, "value"
 limit $limit_rows;

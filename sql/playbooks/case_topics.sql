@@ -5,7 +5,7 @@
 --   class_accounts integer = 80: accounts of the class to compare with, chosen by a hash of their ids
 -- grain: one row per account and topic; `role` is `subject`, or `class` for an account of the class most of the subject's
 --   accounts were assigned to that was judged clear and has at least 50 records; where they have no class, of any
--- reads: subject_accounts, account_scores, windows
+-- reads: subject_accounts, account_scores, window_deltas
 -- detects: coverage: how many topics so many records meet, and how evenly
 -- does not detect: what a topic is about: topics are cells of a codebook
 -- false positives: reference works, evaluation harnesses and resellers cover much as well
@@ -40,9 +40,10 @@ compared as (
 ),
 
 cells as (
-  select compared.role, windows.account_id, unnest(windows.topic_count) as cell
-  from windows
-  join compared on compared.account_id = windows.account_id
+  -- Deltas and not windows: a join reaches the files only before deltas are added up.
+  select compared.role, window_deltas.account_id, unnest(window_deltas.topic_count) as cell
+  from window_deltas
+  join compared on compared.account_id = window_deltas.account_id
 )
 
 select

@@ -10,7 +10,14 @@
 -- does not detect: prompts that differ in a word; ties through a third account
 -- false positives: colleagues, classmates and two customers of one application have templates and networks in common
 -- next step: `cluster_graph` for what scoring made of the pair; `account_timeline` of both
-with facts as (
+with of_two as (
+  -- Two looks at one account each: DuckDB 1.5 does not skip row groups for one of two bound values.
+  select * exclude (embedding) from records where account_id = $account_a
+  union all
+  select * exclude (embedding) from records where account_id = $account_b and $account_b <> $account_a
+),
+
+facts as (
   unpivot (
     select
       account_id,
@@ -24,8 +31,7 @@ with facts as (
       organization_id,
       model,
       country
-    from records
-    where account_id in ($account_a, $account_b)
+    from of_two
   )
   on prompt, template, system_prompt, client_network, user_agent, payment_id, organization_id, model, country
   into name kind value thing

@@ -12,46 +12,56 @@
 -- false positives: offices, universities, cloud regions and carriers share networks; a company pays for many accounts.
 --   `accounts_with_it` says how common the thing is: 2 of 2 is a finding, 2 of 150 is an office
 -- next step: `account_timeline` of the accounts found side by side; `clusters` for what scoring linked
-with facts as (
-  select account_id, 'client_network' as kind, client_network as shared_value, event_time from records
-  union all
-  select account_id, 'payment_id' as kind, payment_id as shared_value, event_time from records
-  union all
-  select account_id, 'organization_id' as kind, organization_id as shared_value, event_time from records
+with mine as (
+  unpivot (
+    select client_network, payment_id, organization_id from records where account_id = $account_id
+  )
+  on client_network, payment_id, organization_id
+  into name kind value shared_value
+),
+
+mine_used as (
+  select kind, shared_value, count(*) as n_records from mine group by kind, shared_value
+),
+
+touched as (
+  -- One pass over the lake keeps what could match; only that is taken apart.
+  select account_id, client_network, payment_id, organization_id, event_time
+  from records
+  where
+    client_network in (select mine_used.shared_value from mine_used where mine_used.kind = 'client_network')
+    or payment_id in (select mine_used.shared_value from mine_used where mine_used.kind = 'payment_id')
+    or organization_id in (select mine_used.shared_value from mine_used where mine_used.kind = 'organization_id')
 ),
 
 usage as (
-  select account_id, kind, shared_value, count(*) as n_records, max(event_time) as last_seen
-  from facts
-  where shared_value is not null
-  group by account_id, kind, shared_value
+  select facts.account_id, facts.kind, facts.shared_value, count(*) as n_records, max(facts.event_time) as last_seen
+  from (
+    unpivot touched on client_network, payment_id, organization_id into name kind value shared_value
+  ) as facts
+  join mine_used on mine_used.kind = facts.kind and mine_used.shared_value = facts.shared_value
+  group by facts.account_id, facts.kind, facts.shared_value
 ),
 
 commonness as (
   select kind, shared_value, count(*) as n_accounts
   from usage
   group by kind, shared_value
-),
-
-mine as (
-  select usage.kind, usage.shared_value, usage.n_records, commonness.n_accounts
-  from usage
-  join commonness using (kind, shared_value)
-  where usage.account_id = $account_id and commonness.n_accounts <= $most_accounts
 )
 
 select
   usage.account_id,
   usage.kind,
   count(*) as n_shared,
-  min(mine.n_accounts) as accounts_with_it,
-  arg_min(usage.shared_value, mine.n_accounts) as rarest_shared,
+  min(commonness.n_accounts) as accounts_with_it,
+  arg_min(usage.shared_value, commonness.n_accounts) as rarest_shared,
   sum(usage.n_records)::bigint as records_of_other,
-  sum(mine.n_records)::bigint as records_of_this,
+  sum(mine_used.n_records)::bigint as records_of_this,
   max(usage.last_seen) as last_seen
 from usage
-join mine using (kind, shared_value)
-where usage.account_id <> $account_id
+join mine_used using (kind, shared_value)
+join commonness using (kind, shared_value)
+where usage.account_id <> $account_id and commonness.n_accounts <= $most_accounts
 group by usage.account_id, usage.kind
 order by accounts_with_it, n_shared desc, usage.account_id, usage.kind
 limit $limit_rows;
