@@ -54,7 +54,7 @@ def check(path: Path) -> Checked:
         document = json.loads(data[1])
         subject, code = str(document["subject"]["id"]), document["provenance"]["code"]
         again = render(document)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
         differences.append(f"the document cannot be read: {error!r}")
         return Checked("?", digest, tuple(differences), same_code=False)
     same = code == code_fingerprint()

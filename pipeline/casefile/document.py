@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pipeline
 from pipeline.casefile.summary import summary
 from pipeline.investigate.asked import canonical_json
+from pipeline.investigate.drawing import shown
 from pipeline.lake.segments import code_fingerprint
 
 if TYPE_CHECKING:
@@ -79,9 +80,9 @@ def case_document(
 
 def commands(case: Case, prepared_by: str | None, case_id: str | None, dated: str | None) -> dict[str, str]:
     """What to type to derive it again; ``$LAKE`` stands for the lake's folder, which a case file does not depend on."""
-    subject = shlex.quote(case.subject.subject_id)
+    subject = quoted(case.subject.subject_id)
     said = "".join(
-        f" {option} {shlex.quote(value)}"
+        f" {option} {quoted(value)}"
         for option, value in (("--prepared-by", prepared_by), ("--case", case_id), ("--dated", dated))
         if value is not None
     )
@@ -92,6 +93,25 @@ def commands(case: Case, prepared_by: str | None, case_id: str | None, dated: st
         found["derive"] = f'distillwatch verify --lake "$LAKE" --alert {shlex.quote(case.alert["alert_id"])}'
     found["verify"] = 'distillwatch verify --lake "$LAKE"'
     return found
+
+
+def quoted(text: str) -> str:
+    r"""A word for a shell that shows every character of it: what would draw nothing or turn the line round is spelled out.
+
+    Examples
+    --------
+    >>> print(quoted("acct-1"), quoted("two words"), quoted("a" + chr(7)))
+    acct-1 'two words' $'a\x07'
+    """
+    if shown(text, len(text)) == text:
+        return shlex.quote(text)
+    spelled = (
+        "".join(f"\\x{byte:02x}" for byte in each.encode("utf-8", "surrogatepass"))
+        if shown(each) != each
+        else {"\\": "\\\\", "'": "\\'"}.get(each, each)
+        for each in text
+    )
+    return f"$'{''.join(spelled)}'"
 
 
 def records_to_read(case: Case) -> list[dict[str, Any]]:

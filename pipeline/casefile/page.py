@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from datetime import datetime
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import UsageError
@@ -15,6 +16,9 @@ from pipeline.investigate.figures.words import p_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+LONGEST = 80
+"""Characters of a text in a drawing."""
 
 PAGE_ROWS = 30
 """Rows of a table that the page shows; the document holds more."""
@@ -38,7 +42,7 @@ def render(document: Mapping[str, Any]) -> str:
     environment = _environment()
     data = canonical_json(document)
     digest = hashlib.sha256(data.encode()).hexdigest()
-    figures = {each["name"]: {**each, "svg": _svg(each)} for each in document["figures"]}
+    figures = {each["name"]: {**each, "svg": _drawn(canonical_json(each))} for each in document["figures"]}
     numbers = {name: place for place, name in enumerate((n for *_, names in GROUPS for n in names), start=1)}
     page: str = environment.get_template("case.html").render(
         document=document,
@@ -86,13 +90,25 @@ def _style(digest: str) -> str:
     return text.replace("DIGEST", digest)
 
 
-def _svg(figure: Mapping[str, Any]) -> str:
+@lru_cache(maxsize=64)
+def _drawn(figure_text: str) -> str:
+    """A figure's drawing: a function of what is written here, so that checking a page draws no figure twice."""
+    figure = _printable(json.loads(figure_text))
     if not figure["drawn"]:
         return ""
     with style():
         drawing = new_figure(figure["height"])
         PAINTERS[figure["name"]](drawing, figure["data"])
     return to_svg(drawing, f"figure-{figure['name']}", figure["title"], figure["caption"])
+
+
+def _printable(value: Any) -> Any:
+    """Every text in it as it may be drawn: whoever hands us a document to check may have put anything into it."""
+    if isinstance(value, dict):
+        return {key: _printable(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_printable(each) for each in value]
+    return shown(value, LONGEST) if isinstance(value, str) else value
 
 
 def cell(value: object) -> str:

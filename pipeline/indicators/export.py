@@ -182,6 +182,7 @@ class _Exporter:
                 last_observed=seconds(whole["last_seen"]),
                 number_observed=min(int(whole["records"]), 999_999_999),
                 object_refs=sorted(observables),
+                allow_custom=True,
                 labels=[self._label],
                 **self._common(whole["based_at"], producer),
             )

@@ -71,6 +71,11 @@ def read_bundle(data: bytes, salt: str) -> Shared:
     for place, each in enumerate(objects):
         where = _name(place, each)
         one = _parsed(each, where)
+        confidence = one.get("confidence")
+        # The library takes any number; the standard does not.
+        if confidence is not None and not 0 <= int(confidence) <= 100:
+            msg = f"{where} is wrong: confidence is {confidence}, it has to lie between 0 and 100"
+            raise UsageError(msg)
         if str(one["id"]) in parsed:
             msg = f"{where} is in the bundle twice"
             raise UsageError(msg)
