@@ -10,21 +10,44 @@ from pipeline.warehouse.tree import SqlFile, load_tree
 COMMAND = "python -m pipeline.warehouse.index"
 
 
+# The value of a header's `topic`, and its heading. What names none, or another, stands at the end.
+TOPICS = {
+    "queue": "What to look at, and what was decided",
+    "account": "One account",
+    "others": "From one account to others",
+    "cluster": "Clusters",
+    "hunt": "Hunting without a suspect",
+    "benign": "What honest traffic looks like",
+    "data": "Whether the data are there",
+    "indicators": "Indicators to and from others",
+    "case": "Figures of a case file",
+    "": "Other questions",
+}
+
+
 def render() -> str:
     """The index as Markdown."""
     files = load_tree()["playbooks"]
     lines = [
         "# Playbooks",
         "",
-        f"Written by `{COMMAND}` from the headers of the files; change those.",
-        "",
-        "| playbook | question |",
-        "| --- | --- |",
-        *(f"| [{file.name}](#{file.name}) | {_line(file, 'question')} |" for file in files),
+        f"Written by `{COMMAND}` from the headers of the files; change those. {len(files)} questions.",
     ]
+    for topic, heading in TOPICS.items():
+        chosen = [file for file in files if topic_of(file) == topic]
+        if not chosen:
+            continue
+        lines += ["", f"**{heading}**", "", "| playbook | question |", "| --- | --- |"]
+        lines += [f"| [{file.name}](#{file.name}) | {_line(file, 'question')} |" for file in chosen]
     for file in files:
         lines += ["", *_section(file)]
     return "\n".join(lines) + "\n"
+
+
+def topic_of(file: SqlFile) -> str:
+    """The topic that a playbook is listed under: a key of `TOPICS`."""
+    topic = file.header.get("topic", "").strip()
+    return topic if topic in TOPICS else ""
 
 
 def _section(file: SqlFile) -> list[str]:
@@ -40,7 +63,8 @@ def _section(file: SqlFile) -> list[str]:
         lines.append("")
     lines += [
         f"- **{key.capitalize()}:** {_line(file, key)}"
-        for key in ("detects", "does not detect", "false positives", "next step", "reads")
+        for key in ("detects", "does not detect", "false positives", "next step", "cost", "reads")
+        if key in file.header
     ]
     return lines
 

@@ -1,5 +1,6 @@
 -- name: account_hours
 -- question: On which days and at which hours does this account work?
+-- topic: account
 -- parameters:
 --   account_id text: the account
 -- grain: one row per day and hour of the day with records (UTC), in order

@@ -1,5 +1,6 @@
 -- name: account_networks
 -- question: From which networks and clients, and paid how, does this account come?
+-- topic: account
 -- parameters:
 --   account_id text: the account
 --   limit_rows integer = 100: rows to show

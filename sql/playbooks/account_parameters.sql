@@ -1,5 +1,6 @@
 -- name: account_parameters
 -- question: With which settings does this account ask?
+-- topic: account
 -- parameters:
 --   account_id text: the account
 --   limit_rows integer = 50: rows to show

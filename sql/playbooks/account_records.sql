@@ -1,5 +1,6 @@
 -- name: account_records
 -- question: Which records does this account have in a stretch of time?
+-- topic: account
 -- parameters:
 --   account_id text: the account
 --   since timestamp = 1970-01-01: first moment to show; for a window, its window_start

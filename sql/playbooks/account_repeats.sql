@@ -1,5 +1,6 @@
 -- name: account_repeats
 -- question: How often does this account ask the same prompt again?
+-- topic: account
 -- parameters:
 --   account_id text: the account
 -- grain: one row per number of times that prompts were asked, ascending

@@ -1,5 +1,6 @@
 -- name: account_summary
 -- question: What is there to know about this account at a glance?
+-- topic: account
 -- parameters:
 --   account_id text: the account
 -- grain: one row; none when nothing of the account has landed

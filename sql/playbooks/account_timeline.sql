@@ -1,5 +1,6 @@
 -- name: account_timeline
 -- question: What did this account do, window by window?
+-- topic: account
 -- parameters:
 --   account_id text: the account
 --   since timestamp = 1970-01-01: first window to show

@@ -1,5 +1,6 @@
 -- name: accounts_named_by_others
 -- question: Which accounts match indicators that others shared, and what do we say of them ourselves?
+-- topic: indicators
 -- parameters:
 --   valid_at timestamp = null: leave out indicators that are not valid at this time; null: at the newest scoring, and all while there is none
 --   min_confidence integer = 0: leave out indicators with less

@@ -1,5 +1,6 @@
 -- name: alert_evidence
 -- question: On which signals does this alert rest, and how much does each add?
+-- topic: queue
 -- parameters:
 --   alert_id text: the alert
 -- grain: one row per signal, the largest contribution first

@@ -1,5 +1,6 @@
 -- name: alert_records
 -- question: Which records carry this alert?
+-- topic: queue
 -- parameters:
 --   alert_id text: the alert
 -- grain: one row per record that the alert asks to be looked at, in its order of weight

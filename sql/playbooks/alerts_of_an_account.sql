@@ -1,5 +1,6 @@
 -- name: alerts_of_an_account
 -- question: Which alerts were ever raised on this account or on a cluster with it?
+-- topic: queue
 -- parameters:
 --   account_id text: the account
 -- grain: one row per alert, the newest first

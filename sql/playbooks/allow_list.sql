@@ -1,5 +1,6 @@
 -- name: allow_list
 -- question: Who is or was allowed, until when, and on whose word?
+-- topic: queue
 -- parameters:
 --   limit_rows integer = 1000: rows to show
 -- grain: one row per verdict `allowed`, those that stand first, the next to expire before the others

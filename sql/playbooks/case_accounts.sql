@@ -1,5 +1,6 @@
 -- name: case_accounts
 -- question: Which accounts is a case about, how were they judged, and which verdict stands on each?
+-- topic: case
 -- parameters:
 --   subject text: an account's id, or a cluster's id or name
 -- grain: one row per account of the subject that has records or a score, the first seen first

@@ -1,5 +1,6 @@
 -- name: case_alerts
 -- question: What did alerts say of this account or cluster, of its members, and of the clusters it belongs to?
+-- topic: case
 -- parameters:
 --   subject text: an account's id, or a cluster's id or name
 -- grain: one row per alert, those of the subject itself first, then the newest first

@@ -1,5 +1,6 @@
 -- name: case_benign_prompts
 -- question: What do prompts of unremarkable accounts of this lake look like?
+-- topic: benign
 -- parameters:
 --   subject text: an account's id, or a cluster's id or name: left out
 --   accounts integer = 60: accounts, chosen by a hash of their ids among those that were judged clear

@@ -1,5 +1,6 @@
 -- name: case_chains
 -- question: Up to where does what a case was read from reach, chain by chain?
+-- topic: case
 -- parameters: none
 -- grain: one row per topic and partition, or file
 -- reads: segments

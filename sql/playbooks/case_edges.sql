@@ -1,5 +1,6 @@
 -- name: case_edges
 -- question: What ties the accounts of a case to each other, edge by edge?
+-- topic: case
 -- parameters:
 --   subject text: a cluster's id or name, or an account's id: then the edges of its cluster
 -- grain: one row per pair of accounts, the strongest first

@@ -1,5 +1,7 @@
 -- name: case_networks
 -- question: From which networks, by which payment and with which programs was a case operated, and who else uses them?
+-- topic: case
+-- cost: the whole lake: seconds to minutes where it is large
 -- parameters:
 --   subject text: an account's id, or a cluster's id or name
 --   limit_rows integer = 60: rows to show

@@ -1,5 +1,6 @@
 -- name: case_parameters
 -- question: With which models and settings were the records of a case sent?
+-- topic: case
 -- parameters:
 --   subject text: an account's id, or a cluster's id or name
 --   limit_rows integer = 30: rows to show

@@ -1,5 +1,6 @@
 -- name: case_prompts
 -- question: Which records does a case rest on, with their vectors?
+-- topic: case
 -- parameters:
 --   subject text: an account's id, or a cluster's id or name
 --   newest integer = 2000: records of all its accounts together, the newest

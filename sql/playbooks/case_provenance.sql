@@ -1,5 +1,6 @@
 -- name: case_provenance
 -- question: In which landed segments do the records of a case lie, at which offsets, with which digests?
+-- topic: case
 -- parameters:
 --   subject text: an account's id, or a cluster's id or name
 -- grain: one row per segment or absorbed range that holds records of the subject, by chain and offset

@@ -1,5 +1,7 @@
 -- name: case_queue
 -- question: Which accounts and clusters should be looked at first?
+-- topic: queue
+-- cost: every account's scores
 -- parameters:
 --   subject_kind text = null: account or cluster; both by default
 --   decision text = null: only alert, allowed, clear or cannot_tell

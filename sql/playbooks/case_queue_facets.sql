@@ -1,5 +1,7 @@
 -- name: case_queue_facets
 -- question: How many accounts and clusters of the queue fall under each decision, class and verdict?
+-- topic: queue
+-- cost: every account's scores
 -- parameters:
 --   subject_kind text = null: as in case_queue
 --   decision text = null: as in case_queue

@@ -1,5 +1,6 @@
 -- name: case_records
 -- question: Which records should be read first, and where did each come from?
+-- topic: case
 -- parameters:
 --   subject text: an account's id, or a cluster's id or name
 -- grain: one row per record that an alert on one of the subject's accounts names, in order of time

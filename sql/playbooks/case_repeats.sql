@@ -1,5 +1,6 @@
 -- name: case_repeats
 -- question: How often do prompts, templates and system prompts of a case come again, in one account and across accounts?
+-- topic: case
 -- parameters:
 --   subject text: an account's id, or a cluster's id or name
 -- grain: one row per kind (`prompt`, `template`, `system prompt`) and number of times a value was sent

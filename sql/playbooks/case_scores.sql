@@ -1,5 +1,6 @@
 -- name: case_scores
 -- question: How did the score of this account or cluster develop from scoring to scoring?
+-- topic: case
 -- parameters:
 --   subject text: an account's id, or a cluster's id or name
 -- grain: one row per scoring that the manifest names and subject, the oldest first

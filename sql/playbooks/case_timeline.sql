@@ -1,5 +1,6 @@
 -- name: case_timeline
 -- question: When were the accounts of a case at work, and with what?
+-- topic: case
 -- parameters:
 --   subject text: an account's id, or a cluster's id or name
 -- grain: one row per account of the subject and window, in order of time

@@ -1,5 +1,6 @@
 -- name: case_topics
 -- question: Over which topics do the prompts of a case spread, beside accounts of its benign class?
+-- topic: case
 -- parameters:
 --   subject text: an account's id, or a cluster's id or name
 --   class_accounts integer = 80: accounts of the class to compare with, chosen by a hash of their ids

@@ -1,5 +1,6 @@
 -- name: cluster_graph
 -- question: What ties the members of this cluster to each other, pair by pair?
+-- topic: cluster
 -- parameters:
 --   cluster_id text: the cluster, by its lasting name
 --   least_score number = -1000: log-odds of one operator that an edge must have

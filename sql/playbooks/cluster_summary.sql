@@ -1,5 +1,6 @@
 -- name: cluster_summary
 -- question: What is there to know about this cluster at a glance?
+-- topic: cluster
 -- parameters:
 --   cluster_id text: the cluster, by its lasting name or the name made of its members
 -- grain: one row; none when the newest scoring knows no such cluster

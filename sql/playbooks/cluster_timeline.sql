@@ -1,5 +1,6 @@
 -- name: cluster_timeline
 -- question: On which days was each member of this cluster at work?
+-- topic: cluster
 -- parameters:
 --   cluster_id text: the cluster, by its lasting name
 -- grain: one row per member and day with records, in order of the day

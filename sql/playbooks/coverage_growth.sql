@@ -1,5 +1,6 @@
 -- name: coverage_growth
 -- question: Does this account keep reaching new topics and new prompts as its records grow?
+-- topic: account
 -- parameters:
 --   account_id text: the account
 -- grain: one row per window of the account, oldest first

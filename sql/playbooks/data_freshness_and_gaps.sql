@@ -1,5 +1,6 @@
 -- name: data_freshness_and_gaps
 -- question: Up to when has each partition landed, and is anything missing?
+-- topic: data
 -- parameters:
 --   as_of timestamp = null: measure ages against this; by default against the newest time in the lake
 -- grain: one row per topic and partition, those that need attention first

@@ -1,5 +1,6 @@
 -- name: dead_letters_by_reason
 -- question: What could not be accepted, why, and where is an example?
+-- topic: data
 -- parameters:
 --   topic text = null: only this topic or file
 -- grain: one row per topic and reason, the most frequent first

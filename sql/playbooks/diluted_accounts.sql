@@ -1,5 +1,7 @@
 -- name: diluted_accounts
 -- question: In which accounts does what is asked hang together with how it is asked, as if several worked through one?
+-- topic: hunt
+-- cost: every account's scores
 -- parameters:
 --   min_records integer = 50: records that an account must have
 --   limit_rows integer = 50: rows to show

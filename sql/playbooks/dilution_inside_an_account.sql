@@ -1,5 +1,6 @@
 -- name: dilution_inside_an_account
 -- question: Is there a part of this account that works off a list, hidden among other traffic?
+-- topic: account
 -- parameters:
 --   account_id text: the account
 --   min_records integer = 8: records that a part must have

@@ -1,5 +1,6 @@
 -- name: identifiers_in_use
 -- question: Which identifiers did each account use?
+-- topic: indicators
 -- parameters: none
 -- grain: one row per account and identifier (`account`, `network`, `payment`, `user agent`)
 -- reads: records

@@ -1,5 +1,6 @@
 -- name: identifiers_to_export
 -- question: Which identifiers belong to accounts that were found attacking, and who else uses them?
+-- topic: indicators
 -- parameters:
 --   also_alerts boolean = false: also accounts with an alert on them or on a cluster that names them, on which no verdict stands
 -- grain: one row per account and identifier (`account`, `network`, `payment`, `user agent`)

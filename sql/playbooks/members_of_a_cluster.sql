@@ -1,5 +1,6 @@
 -- name: members_of_a_cluster
 -- question: Who is and was in this cluster, and since when?
+-- topic: cluster
 -- parameters:
 --   cluster_id text: the cluster, by its lasting name
 -- grain: one row per account that is in the cluster or ever was; members of today first, those with most records before

@@ -1,5 +1,6 @@
 -- name: overlap_between_accounts
 -- question: What do these two accounts have in common?
+-- topic: others
 -- parameters:
 --   account_a text: the one
 --   account_b text: the other

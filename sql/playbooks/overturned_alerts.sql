@@ -1,5 +1,6 @@
 -- name: overturned_alerts
 -- question: Which alerts did people later call benign or allow?
+-- topic: queue
 -- parameters:
 --   since timestamp = 1970-01-01: alerts as of this or later
 --   limit_rows integer = 100: rows to show

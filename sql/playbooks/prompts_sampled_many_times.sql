@@ -1,5 +1,7 @@
 -- name: prompts_sampled_many_times
 -- question: Which accounts draw many answers from each of many prompts?
+-- topic: hunt
+-- cost: the whole lake: seconds to minutes where it is large
 -- parameters:
 --   min_prompts integer = 20: prompts that must have been drawn from several times
 --   min_draws integer = 3: answers per prompt: records times choices

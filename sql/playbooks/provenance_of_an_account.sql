@@ -1,5 +1,6 @@
 -- name: provenance_of_an_account
 -- question: From which landed files do the records of this account come, and how can those be checked?
+-- topic: account
 -- parameters:
 --   account_id text: the account
 -- grain: one row per segment, or range that a run absorbed, with records of the account, in order of the log

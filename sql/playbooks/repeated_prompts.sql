@@ -1,5 +1,6 @@
 -- name: repeated_prompts
 -- question: Which prompts does this account ask again and again, and how?
+-- topic: account
 -- parameters:
 --   account_id text: the account
 --   min_times integer = 2: how often a prompt must have been asked

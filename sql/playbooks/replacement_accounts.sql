@@ -1,5 +1,7 @@
 -- name: replacement_accounts
 -- question: Who took over when this account stopped?
+-- topic: others
+-- cost: every account's scores
 -- parameters:
 --   account_id text: the account that stopped or was closed
 --   days number = 7: how long after its last record a successor may begin

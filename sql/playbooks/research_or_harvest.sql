@@ -1,5 +1,7 @@
 -- name: research_or_harvest
 -- question: Does this account behave more like research and evaluation, or more like what was alerted on?
+-- topic: account
+-- cost: every account's scores
 -- parameters:
 --   account_id text: the account
 -- grain: one row per signal in which the two differ, the most telling first; `leans_to` is the nearer median, in median

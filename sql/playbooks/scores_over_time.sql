@@ -1,5 +1,6 @@
 -- name: scores_over_time
 -- question: How did the score of this account develop with its records?
+-- topic: account
 -- parameters:
 --   account_id text: the account
 -- grain: one row per scoring that the lake still has, alert or look of the worker, oldest first

@@ -1,5 +1,6 @@
 -- name: session_coherence
 -- question: Do consecutive prompts of this account belong together, session by session?
+-- topic: account
 -- parameters:
 --   account_id text: the account
 --   silence_minutes number = 10: a longer silence ends a session

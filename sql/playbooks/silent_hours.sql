@@ -1,5 +1,7 @@
 -- name: silent_hours
 -- question: In which windows did far fewer records arrive than usual?
+-- topic: data
+-- cost: the whole lake: seconds to minutes where it is large
 -- parameters:
 --   least_share number = 0.1: of the usual number, below which a window is shown
 --   around integer = 24: windows before and after that say what is usual

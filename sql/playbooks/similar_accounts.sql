@@ -1,5 +1,7 @@
 -- name: similar_accounts
 -- question: Which accounts behave like this one?
+-- topic: others
+-- cost: every account's scores
 -- parameters:
 --   account_id text: the account
 --   candidates integer = 40: accounts nearest in their signals whose topics are then compared

@@ -1,5 +1,6 @@
 -- name: template_slots
 -- question: How does this account fill the slots of its templates?
+-- topic: account
 -- parameters:
 --   account_id text: the account
 --   min_records integer = 2: records that a template must have

@@ -1,5 +1,6 @@
 -- name: topic_coverage_against_class
 -- question: Which topics does this account cover, beside accounts of its benign class?
+-- topic: account
 -- parameters:
 --   account_id text: the account
 --   benign_class text = null: compare with this class; by default the account's own, or everybody where it has none

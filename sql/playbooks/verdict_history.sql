@@ -1,5 +1,6 @@
 -- name: verdict_history
 -- question: What did people decide about this account or cluster, and what of it stands?
+-- topic: queue
 -- parameters:
 --   subject_id text: an account or a cluster
 -- grain: one row per verdict or withdrawal on it, or on a cluster with it, the newest first

@@ -1,5 +1,7 @@
 -- name: what_a_class_looks_like
 -- question: What does a benign class look like, signal by signal, beside everybody?
+-- topic: benign
+-- cost: every account's scores
 -- parameters:
 --   benign_class text: the class, as `account_scores.benign_class` has it
 --   least_difference number = 0: how far the class must lie from everybody, in deviations of everybody

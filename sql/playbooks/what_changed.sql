@@ -1,5 +1,6 @@
 -- name: what_changed
 -- question: What does this account do differently since a moment?
+-- topic: account
 -- parameters:
 --   account_id text: the account
 --   changed_at timestamp = null: the moment; by default the window by which half of its windows have begun

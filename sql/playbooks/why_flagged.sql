@@ -1,5 +1,7 @@
 -- name: why_flagged
 -- question: Which signals set this account apart from the others that were scored?
+-- topic: account
+-- cost: every account's scores
 -- parameters:
 --   account_id text: the account
 -- grain: one row per signal of the account's newest score, the most extreme first

@@ -95,6 +95,22 @@ def test_the_declared_parameters_are_those_of_the_statement(file: SqlFile) -> No
 
 
 @every_playbook
+def test_the_next_step_is_there_to_be_taken(file: SqlFile) -> None:
+    # A name in backquotes is a playbook, a view or a column that some file gives; a command begins with ours.
+    names = re.findall(r"`([a-z0-9_]+)`", file.header["next step"])
+    known = {each.name for layer in LAYERS for each in TREE[layer]}
+    columns = set(re.findall(r"[a-z0-9_]+", " ".join(code(each) for each in FILES)))
+    assert [name for name in names if name not in known | columns] == []
+    commands = re.findall(r"`([a-z]+) [^`]*`", file.header["next step"])
+    assert set(commands) <= {"distillwatch"}
+
+
+@every_playbook
+def test_the_topic_is_one_of_the_index(file: SqlFile) -> None:
+    assert index.topic_of(file) == file.header.get("topic", ""), f"topics are {', '.join(index.TOPICS)}"
+
+
+@every_playbook
 def test_the_defaults_are_of_the_declared_types(file: SqlFile) -> None:
     for parameter in file.parameters:
         if parameter.default not in {None, "null"}:
