@@ -114,6 +114,10 @@ bench-stream: test-ready ## our worker against plain aiokafka and a take() agent
 
 ##@ Housekeeping
 
+.PHONY: screenshots
+screenshots: test-ready ## pictures of the console for docs/images, by a Chromium that is there
+	$(PY) -m pipeline.console.screenshots $(ARGS)
+
 .PHONY: lock
 lock: test-ready ## resolve Kafka's jars anew (pipeline/kafka/jars.lock)
 	$(PY) -m pipeline.kafka.jars --lock
