@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.clusters.group_signals import GROUP_SIGNALS
 from pipeline.clusters.judge import JUDGED, SUM
 from pipeline.signals import SIGNALS
+from pipeline.signals.words import in_words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,7 +52,7 @@ def group_evidence(
         else:
             value, rank = float(sums.columns[own][row]), float(judgement.ranks[own][row])
             words, units = "", SIGNALS[own].units
-        sentence = SIGNALS[own].sentence(value) if not words else words.format(value=value)
+        sentence = SIGNALS[own].sentence(value) if not words else in_words(words, value)
         signals.append(
             {
                 "signal": name,

@@ -34,12 +34,12 @@ class GroupSignal:
 GROUP_SIGNALS: dict[str, GroupSignal] = {
     signal.name: signal
     for signal in (
-        GroupSignal("members", "log2 of the accounts", "2^{value:.1f} accounts"),
+        GroupSignal("members", "log2 of the accounts", "{doubled} accounts"),
         GroupSignal("typical_records", "log10 of the members' median records", "10^{value:.1f} records each"),
         GroupSignal(
             "load_spread",
             "standard deviation of the log of the members' records",
-            "loads that differ by a factor of e^{value:.2f}",
+            "loads that differ by a factor of {exponential}",
         ),
         GroupSignal(
             "thin_share", f"share of members with fewer than {THIN} records", "{value:.0%} with few records"
@@ -66,7 +66,7 @@ GROUP_SIGNALS: dict[str, GroupSignal] = {
         GroupSignal(
             "topic_gain",
             "log of the effective topics of the sum over the members' median",
-            "together e^{value:.2f} times the topics of one",
+            "together {exponential} times the topics of one",
         ),
         GroupSignal(
             "topic_evenness",
@@ -76,7 +76,7 @@ GROUP_SIGNALS: dict[str, GroupSignal] = {
         GroupSignal(
             "topics_met",
             "topics met by the sum, of 256, less what its size lets expect: log of met / min(256, records)",
-            "e^{value:.2f} of the topics that it could meet",
+            "{exponential} of the topics that it could meet",
         ),
         GroupSignal("alike_sampling", "mean over edges of same_sampling", "parameters agree ({value:.1f})"),
         GroupSignal("alike_agents", "mean over edges of same_agents", "user agents agree ({value:.1f})"),
@@ -88,10 +88,10 @@ GROUP_SIGNALS: dict[str, GroupSignal] = {
         GroupSignal(
             "networks_a_member",
             "log of the distinct networks of all over members",
-            "e^{value:.1f} networks a member",
+            "{exponential} networks a member",
         ),
         GroupSignal("synchrony", "mean over edges of synchrony", "activity correlates by {value:.2f}"),
-        GroupSignal("alike_sizes", "mean over edges of size_ratio", "sizes differ by e^{value:.2f}"),
+        GroupSignal("alike_sizes", "mean over edges of size_ratio", "sizes differ by {exponential}"),
     )
 }
 

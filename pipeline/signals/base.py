@@ -9,6 +9,7 @@ import numpy as np
 
 from pipeline.profiles.schema import FEATURES
 from pipeline.profiles.table import Profiles
+from pipeline.signals.words import in_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -106,7 +107,7 @@ class Signal:
 
     def sentence(self, value: float) -> str:
         """The value in words."""
-        return self.says.format(value=value)
+        return in_words(self.says, value)
 
 
 def slim(profiles: Profiles) -> Profiles:

@@ -46,6 +46,6 @@ SIGNAL = Signal(
     source="Anthropic's report of 23 Feb 2026: repeated templates with new slots",
     sees="few templates filled with ever new contents",
     misses="applications do the same with their users' contents; lists of ready prompts have no template",
-    says="2^{value:.1f} different prompts come from each of its templates",
+    says="{doubled} different prompts come from each of its templates",
     compute=compute,
 )

@@ -17,6 +17,7 @@ from pipeline.errors import UsageError
 from pipeline.kernels.distinct import PADDING
 from pipeline.signals.lake.cells import assign, fit_cells
 from pipeline.signals.lake.neighbours import host_product, nearest_accounts
+from pipeline.signals.words import in_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -191,7 +192,7 @@ class LakeSignal:
 
     def sentence(self, value: float) -> str:
         """The value in words."""
-        return self.says.format(value=value)
+        return in_words(self.says, value)
 
 
 def alike(accounts: LakeAccounts, field: str) -> Numbers:

@@ -35,6 +35,6 @@ SIGNAL = LakeSignal(
     source="own experiments: lake signals (a codebook fitted in the lake)",
     sees="content that many ask for, or nobody",
     misses="popular content is harvested and used alike",
-    says="2^{value:.1f} other accounts ask about the same things",
+    says="{doubled} other accounts ask about the same things",
     compute=compute,
 )

@@ -34,6 +34,6 @@ SIGNAL = LakeSignal(
     source="own experiments: subset scan; Neill 2012",
     sees="one subject far beyond its share",
     misses="every narrow account has one",
-    says="its largest excess in one cell is e^{value:.1f} standard deviations",
+    says="its largest excess in one cell is {exponential} standard deviations",
     compute=compute,
 )

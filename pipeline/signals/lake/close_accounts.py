@@ -36,6 +36,6 @@ SIGNAL = LakeSignal(
     source="own experiments: peers, the 20 nearest accounts by debiased centroid cosine",
     sees="crowds on one distribution",
     misses="support bots of one trade are a crowd too",
-    says="2^{value:.1f} - 1 of its 20 nearest accounts have nearly its mean prompt",
+    says="{doubled_less_one} of its 20 nearest accounts have nearly its mean prompt",
     compute=compute,
 )

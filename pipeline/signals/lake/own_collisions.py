@@ -38,6 +38,6 @@ SIGNAL = LakeSignal(
     source="own experiments on specialists: a harvest covers its corpus evenly and once, a specialist a region; collision statistics (Good 1982)",
     sees="specialists that work in a part of what their peers work on",
     misses="cells are coarse; accounts without true peers look like regions",
-    says="two of its prompts meet in a cell e^{value:.1f} times as often as one of its and one of a peer's",
+    says="two of its prompts meet in a cell {exponential} times as often as one of its and one of a peer's",
     compute=compute,
 )

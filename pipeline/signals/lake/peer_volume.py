@@ -32,6 +32,6 @@ SIGNAL = LakeSignal(
     source="Anthropic's report: load-balanced traffic",
     sees="load balancing over accounts",
     misses="quotas that make everybody alike",
-    says="its nearest accounts send 2^{value:.1f} times as much or as little",
+    says="its nearest accounts send {doubled} times as much or as little",
     compute=compute,
 )

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.signals.words import in_words
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -340,7 +342,7 @@ class SequenceSignal:
 
     def sentence(self, value: float) -> str:
         """The value in words."""
-        return self.says.format(value=value)
+        return in_words(self.says, value)
 
 
 def rounded(value: float) -> float:

@@ -31,7 +31,7 @@ SIGNAL = SequenceSignal(
     source="own experiments: multiplicity of prompts",
     sees="a list beside people who ask again",
     misses="fresh cover; several answers to each prompt",
-    says="in that part a prompt is sent e^{value:+.2f} times as often as in the rest",
+    says="in that part a prompt is sent {exponential} times as often as in the rest",
     compute=compute,
     minimum=30,
 )

@@ -32,7 +32,7 @@ SIGNAL = SequenceSignal(
     source="own experiments: dependence on answer length",
     sees="long answers are the goods",
     misses="honest long answers",
-    says="in that part answers have e^{value:.1f} tokens",
+    says="in that part answers have {exponential} tokens",
     compute=compute,
     minimum=30,
 )

@@ -39,6 +39,6 @@ SIGNAL = SequenceSignal(
     source="places of m among n in random order (order statistics of the discrete uniform)",
     sees="answers drawn one after the other and retries (low) against popular questions (0)",
     misses="accounts that hardly repeat have no value",
-    says="its repeats follow e^{value:.1f} times as late as in a random order",
+    says="its repeats follow {exponential} times as late as in a random order",
     compute=compute,
 )

@@ -32,6 +32,6 @@ SIGNAL = SequenceSignal(
     source="session analysis of web logs (Catledge & Pitkow 1995), with a shorter pause",
     sees="long runs of programs, short sittings of people",
     misses="coding agents run long as well",
-    says="a record's session has 2^{value:.1f} records",
+    says="a record's session has {doubled} records",
     compute=compute,
 )
