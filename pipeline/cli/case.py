@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from pipeline.casefile import Checked
 
 
+MOST_ROWS = 1_000_000
+"""Of one answer: windows of a cluster of thousands of accounts."""
+
+
 @click.command(
     epilog="""\b
 Examples:
@@ -91,6 +95,7 @@ def command(
         manifest=manifest,
         audit=audit,
         weaker_guard=weaker_guard,
+        rows=MOST_ROWS,
     ) as investigation:
         case = investigation.case(subject)
     page = render(case_document(case, prepared_by=prepared_by, case_id=case_id, dated=dated))

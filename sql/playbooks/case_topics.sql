@@ -4,8 +4,9 @@
 -- parameters:
 --   subject text: an account's id, or a cluster's id or name
 --   class_accounts integer = 80: accounts of the class to compare with, chosen by a hash of their ids
+--   fewest integer = 5: where fewer accounts of the class can be compared with, accounts of any class are
 -- grain: one row per account and topic; `role` is `subject`, or `class` for an account of the class most of the subject's
---   accounts were assigned to that was judged clear and has at least 50 records; where they have no class, of any
+--   accounts were assigned to that was judged clear and has at least 50 records
 -- reads: subject_accounts, account_scores, window_deltas
 -- detects: coverage: how many topics so many records meet, and how evenly
 -- does not detect: what a topic is about: topics are cells of a codebook
@@ -15,12 +16,23 @@ with members as (
   select account_id from subject_accounts($subject)
 ),
 
-class as (
-  select benign_class
+others as (
+  select account_id, benign_class
   from account_scores
-  where account_id in (select members.account_id from members) and benign_class is not null
-  group by benign_class
-  order by sum(records) desc, benign_class
+  where
+    decision = 'clear' and records >= 50
+    and account_id not in (select members.account_id from members)
+),
+
+class as (
+  -- The class of most of the subject's records, where enough others belong to it to compare with.
+  select account_scores.benign_class
+  from account_scores
+  where
+    account_scores.account_id in (select members.account_id from members)
+    and (select count(*) from others where others.benign_class = account_scores.benign_class) >= $fewest
+  group by account_scores.benign_class
+  order by sum(account_scores.records) desc, account_scores.benign_class
   limit 1
 ),
 
@@ -28,14 +40,10 @@ compared as (
   select account_id, 'subject' as role from members
   union all
   (
-    select account_scores.account_id, 'class' as role
-    from account_scores
-    where
-      coalesce(account_scores.benign_class = (select class.benign_class from class), (select count(*) from class) = 0)
-      and account_scores.decision = 'clear'
-      and account_scores.records >= 50
-      and account_scores.account_id not in (select members.account_id from members)
-    order by md5(account_scores.account_id), account_scores.account_id
+    select account_id, 'class' as role
+    from others
+    where coalesce(benign_class = (select class.benign_class from class), (select count(*) from class) = 0)
+    order by md5(account_id), account_id
     limit $class_accounts
   )
 ),

@@ -165,7 +165,10 @@ def paint(figure: Any, data: Mapping[str, Any]) -> None:
     axes.set_xticks([])
     axes.set_yticks([])
     frame(axes, x="first direction", y="second direction", title="Projection of the prompts' embeddings")
-    figure.legend(loc="outside lower center", ncols=2, markerscale=1.0, handletextpad=0.3)
+    legend = figure.legend(loc="outside lower center", ncols=2, handletextpad=0.3)
+    for mark in legend.legend_handles:
+        # As large as they can be told apart, however large they are in the picture.
+        mark.set_sizes([40.0])
 
 
 def _labels(centres: list[dict[str, Any]]) -> list[tuple[str, float, float, bool]]:

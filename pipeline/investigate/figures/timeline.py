@@ -34,14 +34,18 @@ def timeline_figure(sources: Sources) -> Figure:
         here["windows"] += 1
         accounts_by_day[day].add(row["account_id"])
     days = [{**each, "accounts": len(accounts_by_day[day])} for day, each in sorted(by_day.items())]
-    order = [account for account in sources.subject.accounts if any(r["account_id"] == account for r in rows)]
-    most = sorted(order, key=lambda account: -sum(r["records"] for r in rows if r["account_id"] == account))
-    lines = [account for account in order if account in set(most[:LINES])]
+    sent: defaultdict[str, int] = defaultdict(int)
+    for row in rows:
+        sent[row["account_id"]] += row["records"]
+    order = [account for account in sources.subject.accounts if account in sent]
+    most = set(sorted(order, key=lambda account: (-sent[account], account))[:LINES])
+    lines = [account for account in order if account in most]
+    line_of = {account: place for place, account in enumerate(lines)}
     marks = [
         {
             "at": row["window_start"].isoformat(),
             "records": row["records"],
-            "line": lines.index(row["account_id"]) if row["account_id"] in lines else len(lines),
+            "line": line_of.get(row["account_id"], len(lines)),
         }
         for row in rows
     ]
@@ -57,9 +61,7 @@ def timeline_figure(sources: Sources) -> Figure:
     )
     if sources.subject.is_cluster:
         together = max(days, key=lambda each: (each["accounts"], each["day"]))
-        caption += (
-            f" Of {count(len(order), 'account')} at most {together['accounts']} were at work on one day."
-        )
+        caption += f" Of {count(len(order), 'account')} up to {together['accounts']} were at work on one day."
     if len(order) > len(lines):
         caption += f" The {len(lines)} accounts with most records have a line each; the last line holds the other {len(order) - len(lines)}."
     data: dict[str, Any] = {
