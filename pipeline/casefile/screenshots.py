@@ -72,7 +72,7 @@ def take(page: Path, out: Path, tell: Callable[[str], object]) -> None:
     except ImportError as error:
         msg = "pictures need playwright; install the tests' dependencies (make setup)"
         raise UsageError(msg) from error
-    found = next((path for name in BROWSERS if (path := shutil.which(name))), None)
+    found = next((there for name in BROWSERS if (there := shutil.which(name))), None)
     if found is None:
         msg = f"pictures need a browser; there is none of {', '.join(BROWSERS)} on the path"
         raise UsageError(msg)

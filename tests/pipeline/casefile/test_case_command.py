@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pipeline.cli.main import run
+from pipeline.investigate.case import PLAYBOOKS
 from pipeline.sandbox import AuditLog
 
 if TYPE_CHECKING:
@@ -65,41 +66,21 @@ def test_an_altered_file_fails_the_check(
     assert "it was altered" in capsys.readouterr().out
 
 
-def test_every_question_is_in_the_audit_record_with_who_and_which_case(
-    lake: Path, planted, tmp_path: Path
+def test_a_benign_account_is_accused_of_nothing_and_every_question_is_recorded(
+    planted, tmp_path: Path
 ) -> None:  # type: ignore[no-untyped-def]
-    record = tmp_path / "audit.jsonl"
-    out = tmp_path / "x.html"
-    words = [
-        "case",
-        "--lake",
-        str(lake),
-        planted.account,
-        "--who",
-        "m.weber",
-        "--case",
-        "C-7",
-        "--audit",
-        str(record),
-    ]
-    assert run([*words, "--out", str(out)]) == 0
-    lines = [json.loads(line) for line in record.read_text().splitlines()]
-    asked = [line for line in lines if "sql" in line]
-    assert len(asked) == 14
-    assert {(line["who"], line["case"]) for line in asked} == {("m.weber", "C-7")}
-    AuditLog(record).verify()
-    assert "case C-7" in out.read_text()
-
-
-def test_a_benign_account_without_an_alert_has_a_case_file_that_accuses_nobody(
-    lake: Path, planted, tmp_path: Path
-) -> None:  # type: ignore[no-untyped-def]
-    out = tmp_path / "benign.html"
-    assert run(["case", "--lake", str(lake), planted.benign, "--who", "t", "--out", str(out)]) == 0
+    record, out = tmp_path / "audit.jsonl", tmp_path / "benign.html"
+    words = ["case", "--lake", str(planted.lake), planted.benign, "--who", "m.weber", "--case", "C-7"]
+    assert run([*words, "--audit", str(record), "--out", str(out)]) == 0
     text = out.read_text()
     assert "No alert names it." in text
     assert "decided «clear»" in text
+    assert "case C-7" in text
     assert "--alert" not in command_in(text, "derive")
+    asked = [line for line in map(json.loads, record.read_text().splitlines()) if "sql" in line]
+    assert len(asked) == len(PLAYBOOKS)
+    assert {(line["who"], line["case"]) for line in asked} == {("m.weber", "C-7")}
+    AuditLog(record).verify()
 
 
 @pytest.mark.parametrize(
