@@ -79,7 +79,7 @@ def _subjects(console: Console) -> tuple[str, str]:
         rows = console.queries.playbook(
             "case_queue", {"subject_kind": kind, "decision": "alert", "limit_rows": 50}, who="screenshots"
         ).rows()
-        rows.sort(key=lambda row: -row["members"])
+        rows.sort(key=lambda row: -int(str(row["members"])))
         if not rows:
             msg = f"no alert on an {kind} in this lake: there is nothing to show"
             raise DistillwatchError(msg)

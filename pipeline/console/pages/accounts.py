@@ -98,7 +98,24 @@ PARTS = (
         lead="Landed files with its records, and their digests.",
     ),
 )
-_BY_NAME = {part.name: part for part in PARTS}
+SIGNALS = Part(
+    "signals",
+    "Where it lies furthest out",
+    "why_flagged",
+    lead="Some account is always last: an end of the ranking is not guilt.",
+    columns=(
+        "signal",
+        "in_words",
+        "rank_in_lake",
+        "signal_value",
+        "lake_median",
+        "reference_median",
+        "accounts",
+    ),
+)
+"""Fetched after the page: it ranks every signal of every account, and an account with an alert does without."""
+
+_BY_NAME = {part.name: part for part in (*PARTS, SIGNALS)}
 
 
 def account(page: Page) -> Response:
@@ -126,7 +143,6 @@ def account(page: Page) -> Response:
         sentences=sentences(summary),
         alert=own[0] if own else None,
         cluster_alerts=[each for each in alerts if each.subject_kind == "cluster"],
-        signals=[] if own else _signals(page, name),
         timeline=timeline or [],
         timeline_problem=timeline_problem,
         timeline_grid=_timeline_grid(page, name, timeline or []),
@@ -177,17 +193,6 @@ def sentences(row: dict[str, Any]) -> list[str]:
     return said
 
 
-def _signals(page: Page, name: str) -> list[dict[str, Any]]:
-    """Without an alert: the signals in which it lies furthest out."""
-    rows, problem = page.attempt(lambda: page.rows("why_flagged", account_id=name))
-    if problem is not None:
-        return []
-    return [
-        {**row, "sentence": evidence.sentence(row["signal"], row["signal_value"])}
-        for row in rows[:SIGNALS_SHOWN]
-    ]
-
-
 def _timeline_grid(page: Page, name: str, rows: list[dict[str, Any]]) -> Grid:
     def window(row: dict[str, Any]) -> str:
         return page.link("/account/records", id=name, since=row["window_start"], window="1")
@@ -224,6 +229,15 @@ def part(page: Page) -> Response:
         raise UsageError(msg)
     rows, problem = page.attempt(lambda: page.rows(wanted.playbook, **{wanted.parameter: name}))
     rows = rows or []
+    if wanted is SIGNALS:
+        rows = [
+            {
+                **row,
+                "signal": row["signal"].replace("_", " "),
+                "in_words": evidence.sentence(row["signal"], row["signal_value"]),
+            }
+            for row in rows[:SIGNALS_SHOWN]
+        ]
     return page.render(
         "account_part.html",
         bare=page.request.headers.get("hx-request") == "true",
