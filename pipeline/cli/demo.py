@@ -102,6 +102,4 @@ def _show(lake: Path) -> None:
         # A bare install has no console; the story has been told.
         return
     click.echo("\nThe console shows the lake now; Ctrl-C ends it.", err=True)
-    serve(
-        ConsoleSettings(lake=lake, port=0), getpass.getuser(), say=lambda text: click.echo(text, err=True)
-    )
+    serve(ConsoleSettings(lake=lake, port=0), getpass.getuser(), say=lambda text: click.echo(text, err=True))
