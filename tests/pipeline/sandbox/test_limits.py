@@ -134,6 +134,8 @@ def test_another_thread_can_cancel(sandbox: Sandbox) -> None:
     assert [entry.document for entry in sandbox.audit][-1]["outcome"] == "killed: cancelled"
 
 
+# Seen to fail once on a machine with a load of ten: the query reached its limit before the signal reached it.
+@pytest.mark.slow
 def test_ctrl_c_ends_the_query_and_not_the_session(sandbox: Sandbox) -> None:
     sandbox.warm()
     child = sandbox.child
@@ -145,6 +147,8 @@ def test_ctrl_c_ends_the_query_and_not_the_session(sandbox: Sandbox) -> None:
     assert sandbox.ask("select 2 as x").rows() == [{"x": 2}]
 
 
+# Seen to fail once on a machine with a load of five, where the death is noticed after the next question.
+@pytest.mark.slow
 def test_a_child_that_died_is_replaced(sandbox: Sandbox) -> None:
     sandbox.warm()
     child = sandbox.child
