@@ -102,6 +102,10 @@ kill: test-ready ## twenty kill -9 over two workers; nothing lost, nothing twice
 bad-input: test-ready ## every kind of bad record becomes a dead letter, every good one lands
 	$(PY) tests/shows/bad_input.py $(ARGS)
 
+.PHONY: hostile
+hostile: test-ready ## 140 statements that mean harm, against each layer that holds a query
+	$(PY) tests/shows/hostile.py $(ARGS)
+
 ##@ Measurements
 
 .PHONY: bench

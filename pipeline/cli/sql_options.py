@@ -28,9 +28,18 @@ def login_name() -> str:
 
 
 class Size(click.ParamType):
-    """A number of bytes: ``512MB``, ``2GiB``."""
+    """A number of bytes: ``512MB``, ``2GiB``.
+
+    Parameters
+    ----------
+    least
+        Fewer are taken for a mistake, such as a forgotten unit.
+    """
 
     name = "size"
+
+    def __init__(self, least: int = 0) -> None:
+        self.least = least
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """Bytes. MB and MiB are both 2**20: nobody who limits memory means the other."""
@@ -39,7 +48,10 @@ class Size(click.ParamType):
         match = _SIZE.fullmatch(str(value).strip())
         if match is None:
             self.fail(f"{value!r} is no size; write 512MB or 2GB", param, ctx)
-        return int(float(match[1]) * 1024 ** _STEPS[match[2].upper()])
+        size = int(float(match[1]) * 1024 ** _STEPS[match[2].upper()])
+        if size < self.least:
+            self.fail(f"{value} is {size} bytes; {self.least >> 20}MB are the least", param, ctx)
+        return size
 
 
 def session_options(function: F) -> F:
@@ -60,7 +72,7 @@ def session_options(function: F) -> F:
             click.option(
                 "--memory-limit",
                 "memory",
-                type=Size(),
+                type=Size(least=32 << 20),
                 default="2GB",
                 show_default=True,
                 metavar="SIZE",

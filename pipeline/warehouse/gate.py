@@ -14,6 +14,7 @@ import re
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import UsageError
@@ -114,7 +115,7 @@ def check_statement(connection: Any, query: str, known: Catalogue | None = None)
     Parameters
     ----------
     connection
-        Parses; nothing of the statement runs or is bound.
+        Parses; nothing of the statement runs or is bound, and no file that it names is opened.
     known
         What the session offers; None: it is read from the connection.
 
@@ -130,29 +131,48 @@ def check_statement(connection: Any, query: str, known: Catalogue | None = None)
     duckdb.Error
         The text is not SQL.
     """
-    statements = connection.extract_statements(query)
-    if not statements:
+    # fetchall: DuckDB 2 takes a result that was not read to its end for one that is still running.
+    tree = json.loads(
+        connection.execute("select json_serialize_sql($query)", {"query": query}).fetchall()[0][0]
+    )
+    # Not before the tree is known: DuckDB 1.5 opens files while it splits `import database '...'` into statements.
+    if tree["error"] and tree.get("error_type") == "parser":
+        connection.extract_statements(query)
+    if tree["error"]:
+        raise UsageError(_other(query))
+    found = tree["statements"]
+    if not found:
         msg = "the query is empty; write a SELECT, or name a playbook (--list shows them)"
         raise UsageError(msg)
-    if len(statements) > 1:
-        msg = f"the query has {len(statements)} statements; a session runs one SELECT at a time"
-        raise UsageError(msg)
-    kind = statements[0].type.name
-    # fetchall: DuckDB 2 takes a result that was not read to its end for one that is still running.
-    text = connection.execute("select json_serialize_sql($query)", {"query": query}).fetchall()[0][0]
-    tree = json.loads(text)
-    if kind != "SELECT" or tree.get("error"):
-        raise UsageError(_other(kind, query))
+    if len(found) > 1:
+        raise UsageError(_several(len(found)))
     _Check(known or catalogue(connection)).tree(tree)
-    return frozenset(statements[0].named_parameters)
+    (statement,) = connection.extract_statements(query)
+    return frozenset(statement.named_parameters)
 
 
-def _other(kind: str, query: str) -> str:
+def _several(count: int) -> str:
+    return f"the query has {count} statements; a session runs one SELECT at a time"
+
+
+def _other(query: str) -> str:
+    """Why a text that is SQL and not only SELECT is refused."""
+    import duckdb
+
+    places = [place for place, _ in duckdb.tokenize(query)]
+    ends = [place for place in places if query.encode()[place : place + 1] == b";"]
+    begun = sum(
+        any(begin < place < end for place in places) for begin, end in pairwise([-1, *ends, len(query) + 1])
+    )
+    if begun > 1:
+        return _several(begun)
     if re.search(r"\bpivot", query, re.IGNORECASE):
         return (
             "a PIVOT here has to name its values, because without them it writes before it reads: "
             "from windows pivot (sum(records) for account_id in ('a', 'b'))"
         )
+    first = re.search(r"[A-Za-z]+", query.encode()[places[0] :].decode(errors="replace")) if places else None
+    kind = first[0].upper() if first else "strange"
     return (
         f"the query is a {kind} statement that SQL here does not run; a session only reads: write one SELECT"
     )

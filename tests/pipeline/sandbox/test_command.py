@@ -85,6 +85,8 @@ def test_limits_from_the_command_line(lake: Path, ask: Any) -> None:
     )
     assert (code, "64 are allowed" in err) == (1, True)
     assert ask("sql", "--lake", lake, "-c", "select 1", "--memory-limit", "much")[0] == 2
+    code, _, err = ask("sql", "--lake", lake, "-c", "select 1", "--memory-limit", "1024")
+    assert (code, "1024 bytes; 32MB are the least" in err) == (2, True)
 
 
 @pytest.mark.parametrize(
