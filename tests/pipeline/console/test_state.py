@@ -98,11 +98,22 @@ def test_statements_are_split_inside_of_triggers_too():
     assert len(found) == 2
 
 
-def test_two_that_start_at_once_both_find_it_ready(tmp_path):
-    path, problems = tmp_path / "state.sqlite", []
+def test_those_that_start_at_once_come_one_after_the_other(tmp_path, monkeypatch):
+    path, problems, inside = tmp_path / "state.sqlite", [], []
+    barrier, real = threading.Barrier(8), Database._migrate
+
+    def watched(self):
+        inside.append(threading.get_ident())
+        if len(inside) > 1:
+            problems.append(f"{len(inside)} at once")
+        real(self)
+        inside.pop()
+
+    monkeypatch.setattr(Database, "_migrate", watched)
 
     def begin():
         try:
+            barrier.wait()
             Database(path)
         except Exception as error:
             problems.append(error)
