@@ -21,7 +21,7 @@ class Limits:
     seconds
         From the moment it is handed over until its last row is here; then its process is killed.
     memory_bytes
-        Resident memory on top of what a session has when it opens. DuckDB is told three quarters of it and ends most
+        Resident memory on top of what the process has when the query begins. DuckDB is told three quarters of it and ends most
         large queries by itself; past the whole the process is killed.
     rows
         Rows of an answer; the rest is left out and `Answer.truncated` says so. None: as many as fit.

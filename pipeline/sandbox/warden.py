@@ -51,7 +51,9 @@ DATA = ("segments", "rollups", "runs", "tables", "alerts", "manifest", "paramete
 @dataclass(slots=True)
 class _Child:
     pid: int
+    # Bytes when it was first watched, and when the query began: what an allocator keeps is used again.
     base: int = 0
+    floor: int = 0
     peak: int = 0
     deadline: float | None = None
     most: int | None = None
@@ -203,8 +205,8 @@ class _Warden:
         if child is None:
             return {}
         now = self._clock.monotonic()
-        if not child.base:
-            child.base = _used(child.pid)
+        child.floor = _used(child.pid)
+        child.base = child.base or child.floor
         child.began, child.deadline, child.most, child.peak = now, now + seconds, memory, 0
         return {}
 
@@ -214,8 +216,8 @@ class _Warden:
         if child is None:
             return {"peak": 0, "held": 0}
         child.deadline = child.most = None
-        held = max(0, _used(child.pid) - child.base)
-        return {"peak": max(child.peak, held), "held": held}
+        used = _used(child.pid)
+        return {"peak": max(child.peak, used - child.floor, 0), "held": max(0, used - child.base)}
 
     def _do_kill(self, places: list[int], *, reason: str) -> dict[str, Any]:
         del places
@@ -241,7 +243,7 @@ class _Warden:
         child = self._child
         if child is None or child.most is None or child.deadline is None or child.reason:
             return
-        child.peak = max(child.peak, _used(child.pid) - child.base)
+        child.peak = max(child.peak, _used(child.pid) - child.floor)
         if child.peak > child.most:
             self._end(child, "memory")
         elif self._clock.monotonic() > child.deadline:

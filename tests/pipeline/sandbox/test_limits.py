@@ -66,7 +66,7 @@ def test_the_peak_stays_near_the_limit(sandbox: Sandbox) -> None:
         sandbox.ask("select list_sum(range(60000000))", limits=Limits(seconds=10, memory_bytes=most))
     peak = int(killed.value.message.split(" MiB")[0].split()[-1]) << 20
     # What it can take between two looks, 10 ms apart, on a machine that is busy otherwise.
-    assert most < peak < most + (400 << 20)
+    assert most <= peak < most + (400 << 20)
 
 
 def test_an_ordinary_large_query_is_duckdbs_error_and_leaves_the_process(sandbox: Sandbox) -> None:
