@@ -72,14 +72,14 @@ class World:
             parent=os.getpid(),
         )  # fmt: skip
 
-    def state(self) -> dict[str, str]:
+    def state(self, *, contents: bool = True) -> dict[str, str]:
         """Every file and folder with its content, except the record of queries: what must not change."""
         found = {}
         for path in sorted(self.folder.rglob("*")):
             if path.is_relative_to(self.lake / "audit"):
                 continue
             about = path.lstat()
-            content = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+            content = hashlib.sha256(path.read_bytes()).hexdigest() if contents and path.is_file() else ""
             found[str(path)] = f"{about.st_mode} {about.st_mtime_ns} {about.st_size} {content}"
         return found
 
