@@ -8,18 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import stat
-import warnings
 from typing import TYPE_CHECKING
 
-from pipeline.errors import UsageError
-from pipeline.records.pseudonyms import KeyFileWarning
+from pipeline.records.key_files import check_length, read_key
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 KINDS = ("account", "network", "payment", "user agent")
-MIN_BYTES, MAX_BYTES = 32, 4096
+_WHAT = "recipient's key"
 
 
 class RecipientKey:
@@ -37,12 +34,7 @@ class RecipientKey:
     """
 
     def __init__(self, secret: bytes) -> None:
-        if len(secret) < MIN_BYTES:
-            msg = (
-                f"the recipient's key has {len(secret)} bytes, at least {MIN_BYTES} are needed; make one with "
-                "`head -c 32 /dev/urandom > key` and share it with this recipient alone"
-            )
-            raise UsageError(msg)
+        check_length(secret, _WHAT)
         self._secret = secret
         self.fingerprint = self._digest("fingerprint", "")[:16]
 
@@ -60,26 +52,7 @@ class RecipientKey:
         KeyFileWarning
             Others than the owner may read it.
         """
-        try:
-            status = path.stat()
-            secret = b"" if status.st_size > MAX_BYTES else path.read_bytes()
-        except OSError as error:
-            msg = f"the recipient's key {path} cannot be read ({error.strerror}); name a file of random bytes"
-            raise UsageError(msg) from error
-        if status.st_size > MAX_BYTES:
-            msg = f"{path} has {status.st_size} bytes; a recipient's key has {MIN_BYTES} to {MAX_BYTES}"
-            raise UsageError(msg)
-        if status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-            warnings.warn(
-                f"{path} has mode {stat.S_IMODE(status.st_mode):04o}: others can use the key; run `chmod 600 {path}`",
-                KeyFileWarning,
-                stacklevel=2,
-            )
-        try:
-            return cls(secret)
-        except UsageError as error:
-            msg = f"{path}: {error.message}"
-            raise UsageError(msg) from None
+        return cls(read_key(path, _WHAT))
 
     def hash(self, kind: str, value: str) -> str:
         """64 hexadecimal digits for one identifier; the same value of another kind gives others."""

@@ -9,20 +9,17 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import stat
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from pipeline.errors import UsageError
+from pipeline.records.key_files import check_length, read_key
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-MIN_KEY_BYTES = 32
-MAX_KEY_BYTES = 4096
+_WHAT = "pseudonym key"
 PREFIXES: Mapping[str, str] = {
     "account_id": "a_",
     "organization_id": "o_",
@@ -31,10 +28,6 @@ PREFIXES: Mapping[str, str] = {
 }
 _DIGEST_BYTES = 16  # 26 characters of base32; two of 2**40 accounts meet with probability 2**-49
 _CACHE_ENTRIES = 1 << 16
-
-
-class KeyFileWarning(UserWarning):
-    """The key file can be read by others than its owner."""
 
 
 class Pseudonyms:
@@ -52,12 +45,7 @@ class Pseudonyms:
     """
 
     def __init__(self, secret: bytes) -> None:
-        if len(secret) < MIN_KEY_BYTES:
-            msg = (
-                f"the pseudonym key has {len(secret)} bytes, at least {MIN_KEY_BYTES} are needed; "
-                "make one with `head -c 32 /dev/urandom > key`"
-            )
-            raise UsageError(msg)
+        check_length(secret, _WHAT)
         self._master = hashlib.blake2b(secret, digest_size=64, person=b"dw-pseudonym-key").digest()
         self._states = {
             name: hashlib.blake2b(digest_size=_DIGEST_BYTES, key=self._derive(f"field:{name}"))
@@ -81,28 +69,7 @@ class Pseudonyms:
         KeyFileWarning
             If others than the owner may read it.
         """
-        path = Path(path)
-        try:
-            status = path.stat()
-            if status.st_size > MAX_KEY_BYTES:
-                msg = f"{path} has {status.st_size} bytes; a pseudonym key file has {MIN_KEY_BYTES} to {MAX_KEY_BYTES}"
-                raise UsageError(msg)
-            secret = path.read_bytes()
-        except OSError as error:
-            msg = f"the pseudonym key file {path} cannot be read ({error.strerror}); name a file of random bytes"
-            raise UsageError(msg) from error
-        if status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-            warnings.warn(
-                f"{path} has mode {stat.S_IMODE(status.st_mode):04o}: others can use the pseudonym key; "
-                f"run `chmod 600 {path}`",
-                KeyFileWarning,
-                stacklevel=2,
-            )
-        try:
-            return cls(secret)
-        except UsageError as error:
-            msg = f"{path}: {error.message}"
-            raise UsageError(msg) from None
+        return cls(read_key(Path(path), _WHAT))
 
     def one(self, field: str, value: str) -> str:
         """The pseudonym of one value of a field in `PREFIXES`.

@@ -12,7 +12,8 @@ import pytest
 from pipeline.errors import UsageError
 from pipeline.records.decode import RecordDecoder
 from pipeline.records.encode import encode_arrow
-from pipeline.records.pseudonyms import PREFIXES, KeyFileWarning, Pseudonyms
+from pipeline.records.key_files import KeyFileWarning
+from pipeline.records.pseudonyms import PREFIXES, Pseudonyms
 from pipeline.spaces import EmbeddingSpace
 
 if TYPE_CHECKING:
