@@ -41,7 +41,7 @@ Examples:
     "--as-of",
     "manifest",
     type=click.IntRange(0),
-    help="See the lake as of this manifest.  [default: the newest]",
+    help="See the runs and tables of this manifest; segments that no run had absorbed are there as today.  [default: the newest]",
 )
 @click.option("--prepared-by", help="Written into the file, as given.")
 @click.option("--dated", help="Written into the file, as given; nothing else in it tells when it was made.")
@@ -86,18 +86,22 @@ def command(
         msg = "name an account or a cluster, and the lake with --lake DIR; or a case file with --check FILE"
         raise UsageError(msg)
     from pipeline.casefile import case_document, render
+    from pipeline.cli.progress import reporter
     from pipeline.investigate import open_lake
 
-    with open_lake(
-        lake_path,
-        who=who or login(),
-        case=case_id,
-        manifest=manifest,
-        audit=audit,
-        weaker_guard=weaker_guard,
-        rows=MOST_ROWS,
-    ) as investigation:
-        case = investigation.case(subject)
+    with (
+        reporter("case") as report,
+        open_lake(
+            lake_path,
+            who=who or login(),
+            case=case_id,
+            manifest=manifest,
+            audit=audit,
+            weaker_guard=weaker_guard,
+            rows=MOST_ROWS,
+        ) as investigation,
+    ):
+        case = investigation.case(subject, report)
     page = render(case_document(case, prepared_by=prepared_by, case_id=case_id, dated=dated))
     path = out or Path(f"case-{_plain(subject)}.html")
     try:

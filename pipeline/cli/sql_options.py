@@ -94,7 +94,8 @@ def session_options(function: F) -> F:
                 "manifest",
                 type=click.IntRange(min=0),
                 metavar="MANIFEST",
-                help="See the lake as an earlier manifest has it.",
+                help="See the runs and tables that an earlier manifest names; segments that no run had absorbed, and live alerts, "
+                "are there as today.",
             ),
         ]
     ):

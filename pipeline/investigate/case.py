@@ -20,7 +20,7 @@ from pipeline.signals.sequence.reading import account_reads
 from pipeline.warehouse.tree import playbook
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from pipeline.engine import Engine
     from pipeline.investigate.asked import Asked
@@ -92,8 +92,17 @@ class Case:
         return self.answers[name].rows
 
 
-def gather(investigation: Investigation, name: str) -> Case:
+def gather(
+    investigation: Investigation,
+    name: str,
+    report: Callable[[int, int, str], None] = lambda _done, _total, _what: None,
+) -> Case:
     """Ask everything about an account or a cluster.
+
+    Parameters
+    ----------
+    report
+        Told (done, total, what) while questions are asked and figures made.
 
     Raises
     ------
@@ -102,7 +111,11 @@ def gather(investigation: Investigation, name: str) -> Case:
     """
     known = {each: investigation.asked(each, subject=name) for each in ("case_accounts", "case_alerts")}
     subject = find_subject(name, known["case_accounts"], known["case_alerts"])
-    answers = {each: known.get(each) or investigation.asked(each, **_asks(each, name)) for each in PLAYBOOKS}
+    total = len(PLAYBOOKS) + len(FIGURES)
+    answers = {}
+    for done, each in enumerate(PLAYBOOKS):
+        report(done, total, each)
+        answers[each] = known.get(each) or investigation.asked(each, **_asks(each, name))
     alert = own_alert(subject, answers["case_alerts"].rows)
     space, engine = investigation.lake.config.space, investigation.engine
     prompts, background = answers["case_prompts"].table, answers["case_benign_prompts"].table
@@ -120,12 +133,17 @@ def gather(investigation: Investigation, name: str) -> Case:
         vectors=vectors,
         background=behind,
     )
+    figures = {}
+    for done, (each, make) in enumerate(FIGURES.items(), len(PLAYBOOKS)):
+        report(done, total, f"figure: {each}")
+        figures[each] = make(sources)
+    report(total, total, "done")
     config = investigation.lake.config
     return Case(
         subject,
         answers,
         alert,
-        {each: make(sources) for each, make in FIGURES.items()},
+        figures,
         part,
         {
             "fingerprint": config.fingerprint,

@@ -15,7 +15,7 @@ from pipeline.lake.reader import read_profiles
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
     from types import TracebackType
 
@@ -130,8 +130,12 @@ class Investigation:
         """The same with what was asked, for showing both."""
         return Asked.of(name, parameters, self.playbook(name, **parameters))
 
-    def case(self, subject: str) -> Case:
-        """Everything that a case file shows about an account or a cluster.
+    def case(
+        self,
+        subject: str,
+        report: Callable[[int, int, str], None] = lambda _done, _total, _what: None,
+    ) -> Case:
+        """Everything that a case file shows about an account or a cluster; ``report`` is told (done, total, what).
 
         Raises
         ------
@@ -140,7 +144,7 @@ class Investigation:
         """
         from pipeline.investigate.case import gather
 
-        return gather(self, subject)
+        return gather(self, subject, report)
 
     def profiles(
         self,
