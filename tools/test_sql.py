@@ -49,6 +49,7 @@ def main() -> int:
                     f"DuckDB {name} is not what Python imports; remove {ROOT / '.tools'}/duckdb-* and try again"
                 )
                 return 1
+            print(f"DuckDB {name}: {' '.join(targets)}", flush=True)
             started = time.monotonic()
             code, told = run(variables, [*targets, *rest])
             failed |= code != 0

@@ -6,6 +6,8 @@ import ctypes
 import re
 import shutil
 import subprocess
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +21,10 @@ from pipeline.spaces import EmbeddingSpace
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
+
+    from pipeline.scoring import Scoring
+    from pipeline.simulate.world import World
 
 SHIM = """
 #include <cmath>
@@ -218,3 +224,44 @@ def fresh_sums() -> Callable[..., Sums]:
         return Sums(**{name: np.full(size, -7, dtype=np.int64) for name, size in sizes.items()})
 
     return make
+
+
+@dataclass(frozen=True)
+class ScoredLake:
+    """A simulated lake with a planted hydra, scored as any lake is, and who in it is what."""
+
+    root: Path
+    world: World
+    scoring: Scoring
+
+
+@pytest.fixture(scope="session")
+def scored_lake(tmp_path_factory: pytest.TempPathFactory) -> ScoredLake:
+    """120 accounts, made once; work on copies, or read only."""
+    import pyarrow.parquet as pq
+
+    from pipeline.assembly import engine_for, open_or_create_lake
+    from pipeline.clock import ManualClock
+    from pipeline.ingest import ingest_file
+    from pipeline.landing import LandingSettings
+    from pipeline.records.decode import RecordDecoder
+    from pipeline.scoring import score_lake
+    from pipeline.simulate.records import Traffic
+    from pipeline.simulate.world import WorldSettings, build_world
+
+    folder = tmp_path_factory.mktemp("scored")
+    world = build_world(WorldSettings(records=12_000, accounts=120, seed=5, attack_share=0.15, days=4))
+    log = folder / "log.parquet"
+    pq.write_table(pa.concat_tables(Traffic(world, datetime(2026, 1, 12, tzinfo=UTC))), log)
+    clock = ManualClock(datetime(2026, 1, 20, 9, 30, tzinfo=UTC))
+    lake = open_or_create_lake(folder / "lake", clock=clock)
+    engine = engine_for(lake, "numpy")
+    ingest_file(
+        lake,
+        engine,
+        RecordDecoder(lake.config.space, adapter="native"),
+        log,
+        clock=clock,
+        settings=LandingSettings(segment_seconds=float("inf"), roll_up_seconds=float("inf")),
+    )
+    return ScoredLake(folder / "lake", world, score_lake(lake, lake.snapshot(), engine, clock, fdr=0.2))

@@ -125,9 +125,11 @@ def test_one_account_is_looked_up(wide: Any, file: Any) -> None:
 
 def test_counting_everything_would_be_noticed(wide: Any) -> None:
     assert scanned(wide, "select sum(records) from windows", {}) == ROWS
-    # What a view that adds up costs a join; `window_deltas` is for that.
+    by_account = "select account_id, sum(records) as records from windows group by account_id"
+    assert scanned(wide, f"select max(records) from ({by_account})", {}) == ROWS
+    # A join with `windows` reads everything or not, as the version and the moment have it: DuckDB may learn the few
+    # accounts before the scan begins. With `window_deltas` it never reads everything.
     few = "select account_id from (values ('account-01234')) as few(account_id)"
-    assert scanned(wide, f"select sum(records) from windows where account_id in ({few})", {}) == ROWS
     assert scanned(wide, f"select sum(records) from window_deltas where account_id in ({few})", {}) < 1000
 
 

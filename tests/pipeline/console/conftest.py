@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 pytest.importorskip("starlette", reason="needs the extra `investigate`")
@@ -21,23 +19,14 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from starlette.testclient import TestClient
 
-from pipeline.assembly import engine_for, open_or_create_lake
 from pipeline.clock import ManualClock
 from pipeline.console import Console, ConsoleSettings, create_app
-from pipeline.ingest import ingest_file
-from pipeline.landing import LandingSettings
-from pipeline.records.decode import RecordDecoder
-from pipeline.scoring import score_lake
-from pipeline.simulate.records import Traffic
-from pipeline.simulate.world import WorldSettings, build_world
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-START = datetime(2026, 1, 12, tzinfo=UTC)
 NOW = datetime(2026, 1, 20, 9, 30, tzinfo=UTC)
-WORLD = WorldSettings(records=12_000, accounts=120, seed=5, attack_share=0.15, days=4)
 
 
 @dataclass(frozen=True)
@@ -51,29 +40,14 @@ class Planted:
 
 
 @pytest.fixture(scope="session")
-def planted(tmp_path_factory: pytest.TempPathFactory) -> Planted:
-    """Made once; tests work on copies."""
-    folder = tmp_path_factory.mktemp("console")
-    world = build_world(WORLD)
-    log = folder / "log.parquet"
-    pq.write_table(pa.concat_tables(Traffic(world, START)), log)
-    clock = ManualClock(NOW)
-    lake = open_or_create_lake(folder / "lake", clock=clock)
-    engine = engine_for(lake, "numpy")
-    ingest_file(
-        lake,
-        engine,
-        RecordDecoder(lake.config.space, adapter="native"),
-        log,
-        clock=clock,
-        settings=LandingSettings(segment_seconds=float("inf"), roll_up_seconds=float("inf")),
-    )
-    scoring = score_lake(lake, lake.snapshot(), engine, clock, fdr=0.2)
+def planted(scored_lake: Any) -> Planted:
+    """Tests work on copies."""
+    world, scoring = scored_lake.world, scored_lake.scoring
     hydra = frozenset(label.account_id for label in world.labels if label.kind == "hydra")
     cluster = next(each for each in scoring.alerts if each.subject_kind == "cluster")
     alone = next(each for each in scoring.alerts if each.subject_kind == "account")
     assert set(cluster.members) == hydra
-    return Planted(folder / "lake", hydra, cluster.subject_id, alone.subject_id)
+    return Planted(scored_lake.root, hydra, cluster.subject_id, alone.subject_id)
 
 
 @pytest.fixture
