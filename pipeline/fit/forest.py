@@ -32,12 +32,10 @@ if TYPE_CHECKING:
 
 USED = tuple(name for name in EVERY if FAMILY[name] != "content")
 """Signals that the shipped forest may ask for. Content is not guilt, and in worlds where any corpus may be the harvested
-one it tells nothing: with those signals .646 of the attackers were found at 1 %, without .640."""
+one it tells nothing (`distillwatch evaluate --protocol ablation` has a row without them)."""
 
 FITTED = 0.6
-"""Worlds as tame as this or tamer are fitted to. With wilder ones as well, .796 of the attackers of 13 other worlds with
-the simulator's habits were found at 1 % of the benign, without them .834: where anything may be anybody's habit, trees
-learn to look at no habit."""
+"""Worlds as tame as this or tamer are fitted to: where anything may be anybody's habit, trees learn to look at no habit."""
 
 FOLDS = 4
 BOOSTING: dict[str, Any] = {
