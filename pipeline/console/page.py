@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from pipeline.sandbox import Answer
 
 FOREVER = datetime.max
+SHARED = "console"
+"""Who asks, in the record, what serves everybody."""
 
 
 @dataclass
@@ -97,9 +99,12 @@ class Page:
         return self.playbook(name, **parameters).rows()
 
     def shared_rows(self, name: str, **parameters: object) -> list[dict[str, Any]]:
-        """The rows of a playbook that says nothing of a subject: other pages may have asked for them already."""
+        """The rows of a playbook that says nothing of a subject: other pages may have asked for them already.
+
+        The record names the console and not whoever came first: one answer serves everybody.
+        """
         return self.console.queries.playbook(
-            name, parameters, who=self.user.name, manifest=self.manifest, shared=True
+            name, parameters, who=SHARED, manifest=self.manifest, shared=True
         ).rows()
 
     # Where to go -------------------------------------------------------------------------------------------
@@ -182,7 +187,7 @@ def freshness(page: Page) -> dict[str, Any]:
         lambda: page.console.queries.ask(
             "select (select max(as_of) from account_scores) as scored, (select max(created_at) from manifest) as "
             "published, (select manifest from raw.lake) as manifest",
-            who="console",
+            who=SHARED,
             manifest=page.manifest,
             shared=True,
         ).rows()[0]

@@ -332,6 +332,18 @@ def test_questions_are_recorded_under_the_name_of_the_one_who_asked(investigator
     assert "4242" in page
 
 
+def test_answers_for_everybody_are_recorded_under_the_consoles_name(start):
+    running = start()
+    ana = running.visitor("ana", "investigator")
+    ana.get("/queue", q="acct_searched")
+    lines = [dict(each.document) for each in running.console.queries.audit.entries()]
+    asked = {each["playbook"]: each for each in lines if "playbook" in each}
+    assert asked["data_freshness_and_gaps"]["who"] == asked["case_queue_facets"]["who"] == "console"
+    # What she looked for is hers.
+    assert asked["case_queue"]["who"] == "ana"
+    assert "acct_searched" in str(asked["case_queue"]["parameters"])
+
+
 def test_a_changed_line_of_the_record_is_named(start, planted):
     running = start()
     ana = running.visitor("ana", "investigator")
