@@ -317,7 +317,8 @@ def _killed(report: Mapping[str, Any], seconds: float, memory: int) -> QueryKill
     words = {
         "time": f"the query ran for {seconds:g} s and was ended; ask for less, or give it longer (--time-limit)",
         "memory": (
-            f"the query took {report['peak'] >> 20} MiB, {memory >> 20} are allowed, and was ended; "
+            # Rounded up: a byte more than 128 MiB is not "128, of which 128 are allowed".
+            f"the query took {-(-report['peak'] >> 20)} MiB, {memory >> 20} are allowed, and was ended; "
             "ask for less, or give it more (--memory-limit)"
         ),
         "cancelled": "the query was cancelled",

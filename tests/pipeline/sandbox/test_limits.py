@@ -15,6 +15,7 @@ import pytest
 
 from pipeline.errors import QueryFailed, QueryKilled
 from pipeline.sandbox import Limits, Sandbox
+from pipeline.sandbox.process import _killed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -95,7 +96,12 @@ def test_the_peak_stays_near_the_limit(sandbox: Sandbox) -> None:
         sandbox.ask("select list_sum(range(60000000))", limits=Limits(seconds=10, memory_bytes=most))
     peak = int(killed.value.message.split(" MiB")[0].split()[-1]) << 20
     # What it can take between two looks, 10 ms apart, on a machine that is busy otherwise.
-    assert most <= peak < most + (400 << 20)
+    assert most < peak < most + (400 << 20)
+
+
+def test_a_byte_over_the_limit_is_told_as_more_than_the_limit() -> None:
+    told = _killed({"reason": "memory", "peak": (128 << 20) + 1}, 10, 128 << 20)
+    assert "took 129 MiB, 128 are allowed" in told.message
 
 
 def test_an_ordinary_large_query_is_duckdbs_error_and_leaves_the_process(sandbox: Sandbox) -> None:
