@@ -74,15 +74,17 @@ def _each(workers: int, title: str) -> Callable[[Callable[[Task], Result], Seque
                 work,
                 tasks,
                 workers,
-                lambda done, task: advance(done, len(tasks), _named(task) if task is not None else "done"),
+                lambda done, task, step="": advance(done, len(tasks), _named(task, step)),
             )
 
     return run
 
 
-def _named(task: Any) -> str:
+def _named(task: Any, step: str) -> str:
+    if task is None:
+        return "done"
     label = getattr(task, "label", getattr(task, "group", ""))
-    return f"{label} seed {task.settings.seed}".strip()
+    return f"{label} seed {task.settings.seed}{f': {step}' if step else ''}".strip()
 
 
 def product(

@@ -20,6 +20,7 @@ from pipeline.detectors.fdr import q_values
 from pipeline.evaluate.figures import over_seeds, share_over_seeds
 from pipeline.evaluate.product import run_world
 from pipeline.evaluate.report import fdp, plain
+from pipeline.evaluate.workers import say
 from pipeline.signals import SignalTable
 
 if TYPE_CHECKING:
@@ -61,7 +62,13 @@ class Lists:
 def lists_of(task: Task) -> Lists:
     """Score one world and judge it by the three references."""
     judged = run_world(
-        task.settings, ours=[task.detector], baselines=[], clock=SystemClock(), fdr=task.fdr, label=task.group
+        task.settings,
+        ours=[task.detector],
+        baselines=[],
+        clock=SystemClock(),
+        fdr=task.fdr,
+        label=task.group,
+        report=say,
     )
     outcome = judged.outcomes[task.detector]
     assert outcome.listed is not None

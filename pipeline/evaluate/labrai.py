@@ -202,7 +202,8 @@ def run(
                 tasks.append(Task(data, pair, size, key, count, tuple(names)))
                 places.append(number)
 
-    def told(done: int, task: Task | None) -> None:
+    def told(done: int, task: Task | None, step: str = "") -> None:
+        del step  # a pair has none
         what = f"{task.pair.attack} in {'+'.join(task.pair.benign)}, n={task.size}" if task else "done"
         report(done, len(tasks), what)
 

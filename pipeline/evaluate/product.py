@@ -18,6 +18,7 @@ from pipeline.clock import SystemClock
 from pipeline.evaluate.accounts import Accounts
 from pipeline.evaluate.baselines import get_baseline
 from pipeline.evaluate.lakes import LakeScores, ingest_log, judge, shorten_log, write_log
+from pipeline.evaluate.workers import say
 from pipeline.evaluate.worlds import build_evaluation_world
 from pipeline.records.schema import body_fields
 from pipeline.spaces import EmbeddingSpace
@@ -56,6 +57,7 @@ def judge_world(task: WorldTask) -> Judged:
         fdr=task.fdr,
         looks=task.looks,
         label=task.label,
+        report=say,
     )
     for outcome in judged.outcomes.values():
         outcome.signals = {}

@@ -15,6 +15,7 @@ import numpy as np
 
 from pipeline.engine import Engine
 from pipeline.evaluate.figures import Estimate, share_over_seeds
+from pipeline.evaluate.workers import say
 from pipeline.evaluate.worlds import build_evaluation_world
 from pipeline.live import LiveScorer, LookSchedule, Snapshotted
 from pipeline.parameters import Parameters
@@ -94,6 +95,7 @@ class Task:
 
 def stream(task: Task) -> Streamed:
     """Send a world through the live scorer."""
+    say("world")
     world = build_evaluation_world(task.settings)
     dimension = world.world.topics.dimension
     parameters = Parameters.default()
@@ -107,6 +109,7 @@ def stream(task: Task) -> Streamed:
     }
     place = {each.account_id: i for i, each in enumerate(world.truth)}
     first = {name: np.zeros(len(place), np.int64) for name in scorers}
+    say("records one after the other")
     for table in world.tables():
         for start in range(0, table.num_rows, CHUNK):
             part = table.slice(start, CHUNK)
