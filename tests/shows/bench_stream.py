@@ -231,6 +231,8 @@ async def run_take(options: argparse.Namespace, kind: str, *, part: str) -> dict
     app = faust.App(
         settings.group,
         env={},
+        # Else a folder named after the group stays where the benchmark was started.
+        datadir=f"{settings.lake}-faust",
         broker=f"kafka://{options.bootstrap_servers}",
         autodiscover=False,
         topic_disable_leader=True,
