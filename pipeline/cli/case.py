@@ -41,7 +41,7 @@ Examples:
     "--as-of",
     "manifest",
     type=click.IntRange(0),
-    help="See the runs and tables of this manifest; segments that no run had absorbed are there as today.  [default: the newest]",
+    help="See the lake as it was when this manifest was published: what landed later is not there.  [default: as it is now]",
 )
 @click.option("--prepared-by", help="Written into the file, as given.")
 @click.option("--dated", help="Written into the file, as given; nothing else in it tells when it was made.")

@@ -94,8 +94,7 @@ def session_options(function: F) -> F:
                 "manifest",
                 type=click.IntRange(min=0),
                 metavar="MANIFEST",
-                help="See the runs and tables that an earlier manifest names; segments that no run had absorbed, and live alerts, "
-                "are there as today.",
+                help="See the lake as it was when this manifest was published: what landed later is not there.",
             ),
         ]
     ):

@@ -85,7 +85,7 @@ class Page:
 
     @cached_property
     def manifest(self) -> int | None:
-        """The earlier manifest that is looked at; None: the newest."""
+        """The manifest that is looked at as of its publication; None: the lake as it is now."""
         return self.integer("manifest", 0) if self.get("manifest") else None
 
     # What the lake says ------------------------------------------------------------------------------------
@@ -205,7 +205,8 @@ def freshness(page: Page) -> dict[str, Any]:
         "published": (scored or {}).get("published"),
         "manifest": (scored or {}).get("manifest"),
         "newest_manifest": page.console.queries.newest,
-        "is_earlier": page.manifest is not None and page.manifest != page.console.queries.newest,
+        "is_earlier": page.manifest is not None,
+        "is_exact": page.manifest is None or page.console.queries.knows_its_end(page.manifest),
     }
 
 

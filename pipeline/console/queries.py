@@ -130,12 +130,19 @@ class Queries:
         self._number, self._vector = -1, ""
         self._looked = self._looked_far = float("-inf")
         self._earlier: OrderedDict[int, _Pool] = OrderedDict()
+        self._ends: dict[int, bool] = {}
 
     @property
     def newest(self) -> int:
         """Number of the newest manifest, as of the last look."""
         self._pool(None)
         return self._number
+
+    def knows_its_end(self, manifest: int) -> bool:
+        """Whether a manifest says where the lake's data ended when it was published; those of format 1 do not."""
+        if manifest not in self._ends:
+            self._ends[manifest] = self.lake.manifest(manifest).ends is not None
+        return self._ends[manifest]
 
     def warm(self) -> None:
         """Open one session now, not with the first page."""
@@ -148,7 +155,8 @@ class Queries:
             self._look(stale)
             assert self._current is not None
             pool = self._current
-            if manifest is not None and manifest != self._number:
+            # Also the newest by its number: its view ends where it was published, the one without a number goes on.
+            if manifest is not None:
                 pool = self._of(manifest, stale)
         for each in stale:
             each.close()
@@ -197,7 +205,7 @@ class Queries:
         Parameters
         ----------
         manifest
-            As of an earlier manifest; None: the newest.
+            As of when this manifest was published; None: now.
         shared
             Whether the answer may serve other pages over the same snapshot: it says nothing of a subject.
 

@@ -73,11 +73,14 @@ class Investigation:
         The lake's folder, opened.
     session
         Where questions go.
+    as_of
+        Number of the manifest that both are to be seen as of; None: as they are now.
     """
 
-    def __init__(self, lake: Lake, session: Asking) -> None:
+    def __init__(self, lake: Lake, session: Asking, as_of: int | None = None) -> None:
         self.lake = lake
         self._session = session
+        self._as_of = as_of
 
     def __enter__(self) -> Self:
         return self
@@ -99,7 +102,12 @@ class Investigation:
 
     @cached_property
     def snapshot(self) -> Snapshot:
-        """What profiles are read from: the lake as of the session's manifest, and what landed after it until this was asked."""
+        """What profiles are read from: the lake as of the manifest that was asked for.
+
+        Where none was, the session's manifest and what landed after it until this was asked.
+        """
+        if self._as_of is not None:
+            return self.lake.as_of(self._as_of)
         newest = self.lake.manifest().number
         return (
             self.lake.snapshot()
@@ -207,7 +215,7 @@ def open_lake(
     case
         The case that the questions belong to, likewise.
     manifest
-        See the lake as of this manifest; None: the newest.
+        See the lake as it was when this manifest was published; None: as it is now.
     audit
         File of the audit record; None: ``audit/queries.jsonl`` in the lake.
     weaker_guard
@@ -238,4 +246,4 @@ def open_lake(
         audit=None if audit is None else AuditLog(audit),
         weaker_guard=weaker_guard,
     )
-    return Investigation(Lake.open(root), session)
+    return Investigation(Lake.open(root), session, manifest)

@@ -18,7 +18,7 @@ from pipeline.lake.parquet import LIGHT_ROW_GROUP, LakeFileWriter
 from pipeline.lake.paths import LAKE_FILE, MANIFESTS, PARAMETERS, SEGMENTS, TABLES, Chain, manifest_key
 from pipeline.lake.rollups import Rollup, read_rollup
 from pipeline.lake.segments import Segment, iso, read_segment
-from pipeline.lake.snapshot import Snapshot, Tail
+from pipeline.lake.snapshot import Snapshot, Tail, list_documents
 from pipeline.lake.store import LocalStore, Store
 
 if TYPE_CHECKING:
@@ -235,6 +235,41 @@ class Lake:
 
         return self._settled(resolve) if manifest is None else resolve(manifest)
 
+    def as_of(self, number: int) -> Snapshot:
+        """The lake as it was when a manifest was published: what landed later is not in it.
+
+        A manifest of format 1 does not say where the chains ended (`Manifest.ends` is None). As of one of those, its runs
+        and tables are as they were; segments that it had not absorbed, live alerts and indicators are as they are today.
+
+        Raises
+        ------
+        LakeError
+            There is no manifest of that number, or the lake no longer has what it named.
+        """
+        manifest = self.manifest(number)
+        gone = next((key for key in sorted(manifest.keys()) if not self.store.exists(key)), None)
+        if gone is not None:
+            msg = f"manifest {number} can no longer be seen as it was: {self.store.path(gone)} was swept"
+            raise LakeError(msg)
+        if manifest.ends is None:
+            found = self.snapshot(manifest)
+            # Absorbed segments go after a while; the chain would then end too early and say nothing.
+            for key, head in self.snapshot().vector.items():
+                if key not in found.vector or found.vector[key] < head:
+                    msg = f"manifest {number} can no longer be seen as it was: segments of {key} were compacted and swept since"
+                    raise LakeError(msg)
+            return found
+        tails = {}
+        for key, end in manifest.ends.items():
+            chain = Chain.parse(key)
+            there = self.origin(chain.topic_id, chain.partition) is not None
+            tail = self._tail(chain, manifest).until(end) if there else None
+            if tail is None:
+                msg = f"manifest {number} can no longer be seen as it was: segments or roll-ups of {key} were compacted and swept since"
+                raise LakeError(msg)
+            tails[key] = tail
+        return Snapshot(self.store, self.config, manifest, tails, manifest.documents)
+
     def _tail(self, chain: Chain, manifest: Manifest) -> Tail:
         origin = self._origins[chain]
         start = manifest.absorbed.get(chain.key, origin.start)
@@ -321,7 +356,15 @@ class Lake:
             added = updated.keys() - current.keys()
             self._require(added)
             number = current.number + 1
-            new = replace(updated, number=number, writer=writer, created_at=str(iso(self.clock.now())))
+            # While the number is free the current manifest is current, and no link of these walks can be swept.
+            new = replace(
+                updated,
+                number=number,
+                writer=writer,
+                created_at=str(iso(self.clock.now())),
+                ends={key: tail.end() for key, tail in self.snapshot(updated).tails.items()},
+                documents=list_documents(self.store),
+            )
             if not self.store.put_bytes(new.to_bytes(), manifest_key(number)):
                 winner = self._read_manifest(number)
                 if winner.writer != writer:

@@ -1,7 +1,9 @@
-"""The manifest: which compacted files are live, and up to where each chain is absorbed by them.
+"""The manifest: which compacted files are live, up to where each chain is absorbed by them, and what lay outside.
 
 Numbered files, put-if-absent; the highest number is current, no file is number 0 and says "nothing".
 They are never removed, so a number is never used twice.
+
+Format 1 did not say what lay outside (`Manifest.ends`); it is read and not written any more.
 """
 
 from __future__ import annotations
@@ -17,7 +19,8 @@ from pipeline.lake.documents import readable
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-MANIFEST_FORMAT = 1
+MANIFEST_FORMAT = 2
+_READ_FORMATS = frozenset({1, MANIFEST_FORMAT})
 RUN_KINDS = ("records", "dead_letters", "windows", "profiles")
 
 
@@ -65,13 +68,28 @@ class TableFile:
 
 
 @dataclass(frozen=True, slots=True)
+class End:
+    """Where one chain ended when a manifest was published: what of it a view as of that manifest has outside the runs.
+
+    ``landed`` and ``rolled_up`` are the next offsets of the two; ``digest`` is over what the segments and roll-ups up to
+    there say of themselves, since a name that was swept can be taken again by another file.
+    """
+
+    landed: int
+    rolled_up: int
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
 class Manifest:
     """One state of the lake's compacted part.
 
     ``absorbed`` is the offset vector: chain key to the offset where the chain goes on outside the runs.
     ``runs`` says per run id what it was made with; a run is live as long as a file of it is.
     ``forgotten`` lists rewritten files: the old and the new contents' digest. ``judged`` is the offset vector that the
-    published scores were computed from; empty: nothing was scored yet.
+    published scores were computed from; empty: nothing was scored yet. ``ends`` says where every chain ended when this
+    was published, ``documents`` which files of `pipeline.lake.paths.DOCUMENTS` were there; both are None where nobody
+    wrote it down (format 1, and number 0).
     """
 
     number: int = 0
@@ -84,6 +102,8 @@ class Manifest:
     tables: Mapping[str, tuple[TableFile, ...]] = field(default_factory=dict)
     forgotten: tuple[Mapping[str, Any], ...] = ()
     judged: Mapping[str, int] = field(default_factory=dict)
+    ends: Mapping[str, End] | None = None
+    documents: tuple[str, ...] | None = None
 
     def with_tables(self, name: str, files: Iterable[TableFile], *, append: bool = False) -> Manifest:
         """The same with other files for a result table; ``append`` keeps those it has."""
@@ -154,11 +174,13 @@ class Manifest:
         """
         try:
             document = json.loads(data)
-            if document["format"] != MANIFEST_FORMAT:
+            if document["format"] not in _READ_FORMATS:
                 msg = (
-                    f"{where} has manifest format {document['format']}; this version reads {MANIFEST_FORMAT}"
+                    f"{where} has manifest format {document['format']}; this version reads "
+                    f"{' and '.join(map(str, sorted(_READ_FORMATS)))}"
                 )
                 raise LakeError(msg)
+            ends, documents = document.get("ends"), document.get("documents")
             return cls(
                 number=document["number"],
                 created_at=document["created_at"],
@@ -173,6 +195,8 @@ class Manifest:
                 },
                 forgotten=tuple(document["forgotten"]),
                 judged=document.get("judged", {}),
+                ends=None if ends is None else {key: End(**one) for key, one in ends.items()},
+                documents=None if documents is None else tuple(documents),
             )
         except (ValueError, KeyError, TypeError) as error:
             msg = f"{where} is not a manifest ({error!r}); restore it from a copy of the lake"

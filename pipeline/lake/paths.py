@@ -13,6 +13,8 @@ RUNS = "runs"
 TABLES = "tables"
 ALERTS = "alerts"
 INDICATORS = "indicators"
+DOCUMENTS = (ALERTS, INDICATORS)
+"""Folders of small JSON files that are part of what readers see and of no manifest's tables: put once, never changed."""
 MANIFESTS = "manifest"
 PARAMETERS = "parameters"
 LAKE_FILE = "lake.json"

@@ -6,6 +6,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pipeline.errors import ChainMoved, LakeError
+from pipeline.lake.documents import canonical, digest
+from pipeline.lake.manifest import End
+from pipeline.lake.paths import DOCUMENTS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -63,6 +66,23 @@ class Tail:
             raise LakeError(msg)
         return found
 
+    def end(self) -> End:
+        """Where it ends, as a manifest that is published now says it."""
+        said = [[s.to_document() for s in self.segments], [r.to_document() for r in self.rollups]]
+        return End(self.head, self.rollup_head, digest(canonical(said))[:32])
+
+    def until(self, end: End) -> Tail | None:
+        """The same chain up to an end that a manifest says.
+
+        None: it is not the chain any more that ended there. Segments or roll-ups of it were swept, or others lie under their names.
+        """
+        cut = replace(
+            self,
+            segments=tuple(s for s in self.segments if s.next_offset <= end.landed),
+            rollups=tuple(r for r in self.rollups if r.next_offset <= end.rolled_up),
+        )
+        return cut if cut.end() == end else None
+
     def below(self, offset: int) -> Tail:
         """The same chain as if nothing had landed from ``offset`` on.
 
@@ -98,13 +118,15 @@ class Source:
 class Snapshot:
     """Exactly which files are the lake, at one moment. Readers open these and no others.
 
-    The files stay for the sweep's grace period; a session that lasts longer takes a new snapshot.
+    The files stay for the sweep's grace period; a session that lasts longer takes a new snapshot. ``documents`` are the
+    keys of the files of `DOCUMENTS`; None: those that are there when they are asked for.
     """
 
     store: Store
     config: LakeConfig
     manifest: Manifest
     tails: Mapping[str, Tail]
+    documents: tuple[str, ...] | None = None
 
     @property
     def segments(self) -> tuple[Segment, ...]:
@@ -165,6 +187,11 @@ class Snapshot:
         """Live files of a result table."""
         return [self.store.path(file.path) for file in self.manifest.tables.get(name, ())]
 
+    def documents_in(self, folder: str) -> list[str]:
+        """Keys of the JSON files of one of `DOCUMENTS`, sorted."""
+        found = list_documents(self.store) if self.documents is None else self.documents
+        return [key for key in found if key.startswith(f"{folder}/")]
+
     def loose_files(self) -> list[Path]:
         """Segments that no landed window sums up yet."""
         return [self.store.path(s.key) for tail in self.tails.values() for s in tail.loose()]
@@ -201,3 +228,10 @@ class Snapshot:
 
     def _run_files(self, kind: str) -> list[Path]:
         return [self.store.path(file.path) for file in self.manifest.run_files(kind) if file.rows]
+
+
+def list_documents(store: Store) -> tuple[str, ...]:
+    """Keys of the files of `DOCUMENTS` that are there now, sorted."""
+    return tuple(
+        f"{folder}/{name}" for folder in DOCUMENTS for name in store.names(folder) if name.endswith(".json")
+    )

@@ -26,39 +26,28 @@ _DUCKDB_PART = 0.75
 
 
 def resolve(lake: str, number: int | None) -> Sources:
-    """What a session over a lake sees: as it is now, or as an earlier manifest has it.
+    """What a session over a lake sees: as it is now, or as it was when a manifest was published.
 
     Raises
     ------
     UsageError
         There is no lake, or no longer what that manifest names.
     """
+    from pipeline.lake import Lake
     from pipeline.warehouse import open_snapshot, read_sources
 
+    if number is None:
+        return read_sources(open_snapshot(lake))
     snapshot = open_snapshot(lake)
     newest = snapshot.manifest.number
-    if number is not None and number != newest:
-        from pipeline.lake import Lake
-
-        opened = Lake.open(lake)
-        try:
-            older = opened.snapshot(opened.manifest(number))
-        except LakeError as error:
-            msg = f"there is no manifest {number} in {lake}; the newest is {newest}"
-            raise UsageError(msg) from error
-        # Absorbed segments are swept after a while; a chain would then end too early and say nothing.
-        short = [key for key, end in snapshot.vector.items() if older.vector.get(key, 0) < end]
-        sources = read_sources(older)
-        missing = [str(file) for files in sources.files.values() for file in files if not file.exists()]
-        if short or missing:
-            what = f"segments of {short[0]}" if short else missing[0]
-            msg = (
-                f"manifest {number} can no longer be seen as it was: {what} went when it was swept; "
-                f"the newest is {newest}"
-            )
-            raise UsageError(msg)
-        return sources
-    return read_sources(snapshot)
+    if number > newest:
+        msg = f"there is no manifest {number} in {lake}; the newest is {newest}"
+        raise UsageError(msg)
+    try:
+        return read_sources(Lake.open(lake).as_of(number))
+    except LakeError as error:
+        msg = f"{error.message}; the newest is {newest}"
+        raise UsageError(msg) from error
 
 
 def run(sources: Sources, settings: Mapping[str, Any], asked: int, answers: int) -> None:

@@ -199,10 +199,7 @@ def _manifest(snapshot: Snapshot) -> Iterator[Row]:
 
 
 def _live_alerts(snapshot: Snapshot) -> Iterator[Row]:
-    for name in snapshot.store.names(ALERTS):
-        if not name.endswith(".json"):
-            continue
-        key = f"{ALERTS}/{name}"
+    for key in snapshot.documents_in(ALERTS):
         try:
             alert = json.loads(snapshot.store.read_bytes(key) or b"")
             yield {**alert, **{part: _as_json(alert[part]) for part in ("evidence", "provenance")}}
@@ -214,10 +211,7 @@ def _live_alerts(snapshot: Snapshot) -> Iterator[Row]:
 
 
 def _indicator_marks(snapshot: Snapshot) -> Iterator[Row]:
-    for name in sorted(snapshot.store.names(INDICATORS)):
-        if not name.endswith(".json"):
-            continue
-        key = f"{INDICATORS}/{name}"
+    for key in snapshot.documents_in(INDICATORS):
         try:
             document = json.loads(snapshot.store.read_bytes(key) or b"")
             common = {each: document[each] for each in ("sender", "tlp", "imported_at", "imported_by")}

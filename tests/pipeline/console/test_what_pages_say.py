@@ -20,6 +20,7 @@ from pipeline.console.pages.exports import as_csv, as_json, safe_name
 from pipeline.console.pages.prompts import region, within
 from pipeline.errors import UsageError
 from pipeline.lake import Lake
+from pipeline.lake.paths import manifest_key
 from pipeline.verdicts import Verdict, record
 from pipeline.warehouse import load_tree
 
@@ -226,6 +227,41 @@ def test_the_lake_as_an_earlier_manifest_has_it(start, planted):
         if "Back" not in link and not link.startswith(f"/account/part?id={planted.alerted}&amp;part=verdicts")
     )
     assert ana.get("/queue", manifest=99).status_code == 400
+
+
+def test_as_of_a_manifest_nothing_later_is_there_and_one_of_format_1_says_what_it_does_not_know(start):
+    running = start()
+    ana = running.visitor("ana", "investigator")
+    lake = Lake.open(running.console.settings.lake)
+    number = lake.publish(lambda manifest: manifest, again=True).number
+    # Seen as of the newest manifest too, while what has no number goes on.
+    alert = {
+        "alert_id": "live-late",
+        "subject_kind": "account",
+        "subject_id": "late",
+        "evidence": {},
+        "provenance": {},
+    }
+    lake.store.put_bytes(json.dumps(alert).encode(), "alerts/live-late.json")
+    running.clock.advance(61)
+    lake.publish(lambda manifest: manifest, again=True)
+    running.clock.advance(61)
+    find = "select count(*)::int as n from alerts where alert_id = 'live-late'"
+
+    def late(where=""):
+        answer = ana.post(f"/export/sql{where}", q=find, format="json")
+        assert answer.status_code == 200, text_of(answer)
+        return answer.json()[0]["n"]
+
+    assert (late(), late(f"?manifest={number}")) == (1, 0)
+    assert "what landed later is not shown" in text_of(ana.get("/playbooks", manifest=number))
+    path = lake.store.path(manifest_key(number))
+    document = json.loads(path.read_bytes())
+    del document["ends"], document["documents"]
+    path.write_text(json.dumps({**document, "format": 1}))
+    again = start().visitor("ana", "investigator").get("/playbooks", manifest=number)
+    assert "It does not say where the data ended" in text_of(again)
+    assert "what landed later is not shown" not in text_of(again)
 
 
 def test_gaps_are_said_on_every_page(start, monkeypatch):
