@@ -29,7 +29,7 @@ with used as (
     count(distinct user_agent) as user_agents,
     count(distinct payment_id) as payments,
     count(distinct organization_id) as organizations,
-    mode(model) as most_used_model,
+    mode(model order by model) as most_used_model,
     -- Missing settings count as not asked for.
     count(*) filter (where reasoning_requested) / count(*) as reasoning_share,
     count(*) filter (where logprobs) / count(*) as logprobs_share,

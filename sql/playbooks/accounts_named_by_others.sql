@@ -20,7 +20,10 @@ marks as (
 ),
 
 seen as (
-  select account_id, count(*) as records from records group by account_id
+  select account_id, count(*) as records
+  from records
+  where account_id in (select marks.account_id from marks)
+  group by account_id
 )
 
 select

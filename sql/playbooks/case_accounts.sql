@@ -4,18 +4,19 @@
 -- parameters:
 --   subject text: an account's id, or a cluster's id or name
 -- grain: one row per account of the subject that has records or a score, the first seen first
--- reads: subject_accounts, account_scores, clusters, standing_verdicts, windows
+-- reads: subject_accounts, account_scores, clusters, standing_verdicts, window_deltas
 -- detects: who belongs to the case, since when, and what was said of each of them
 -- does not detect: members of a cluster that the newest scoring knows and the alert does not name
 -- false positives: none of its own: it repeats what scoring and people said
 -- next step: `case_timeline` for what they did
 with landed as (
+  -- Deltas and not windows: a join reaches the files only before deltas are added up.
   select
     account_id,
-    sum(windows.records)::bigint as records,
+    sum(window_deltas.records)::bigint as records,
     min(window_start) as first_window,
     max(window_start) as last_window
-  from windows
+  from window_deltas
   where account_id in (select s.account_id from subject_accounts($subject) as s)
   group by account_id
 )

@@ -39,14 +39,31 @@ chosen as (
   select * from alerted
 ),
 
+theirs as (
+  select client_network, payment_id, user_agent
+  from records
+  where account_id in (select chosen.account_id from chosen)
+),
+
+touched as (
+  -- One pass over the lake keeps what an exported account did or what has a value in common with it.
+  select account_id, event_time, client_network, payment_id, user_agent
+  from records
+  where
+    account_id in (select chosen.account_id from chosen)
+    or client_network in (select theirs.client_network from theirs where theirs.client_network is not null)
+    or payment_id in (select theirs.payment_id from theirs where theirs.payment_id is not null)
+    or user_agent in (select theirs.user_agent from theirs where theirs.user_agent is not null)
+),
+
 facts as (
-  select account_id, event_time, 'account' as kind, account_id as value from records
+  select account_id, event_time, 'account' as kind, account_id as value from touched
   union all
-  select account_id, event_time, 'network' as kind, client_network as value from records
+  select account_id, event_time, 'network' as kind, client_network as value from touched
   union all
-  select account_id, event_time, 'payment' as kind, payment_id as value from records
+  select account_id, event_time, 'payment' as kind, payment_id as value from touched
   union all
-  select account_id, event_time, 'user agent' as kind, user_agent as value from records
+  select account_id, event_time, 'user agent' as kind, user_agent as value from touched
 ),
 
 used as (

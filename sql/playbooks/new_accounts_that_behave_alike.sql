@@ -4,12 +4,12 @@
 -- cost: the whole lake: seconds to minutes where it is large
 -- parameters:
 --   since timestamp = 1970-01-01: accounts whose first record is not older than this
---   least_likeness number = 0.3: product of the cosines of topics and of settings that a pair must reach
+--   least_likeness number = 0.3: product of the cosines of topics and of settings that a pair must reach; pairs with nothing in common never do
 --   min_records integer = 10: records that an account must have
 --   most_accounts integer = 300: the newest accounts to compare; pairs grow with the square
 --   limit_rows integer = 50: rows to show
 -- grain: one row per account, the one with most others like it first
--- reads: account_scores, window_deltas, counts_cosine, records
+-- reads: account_scores, window_deltas, records, safe_div
 -- detects: accounts set up to share one list: many like each other, each too small for a score. `share_networks` and
 --   `share_payments` count those of them with a network or a payment in common
 -- does not detect: members whose parts of the list lie in different topics; accounts older than `since`
@@ -24,27 +24,53 @@ with newest as (
   limit $most_accounts
 ),
 
+theirs as (
+  select account_id, topic_count, sampling_hashed_count
+  from window_deltas
+  where account_id in (select newest.account_id from newest)
+),
+
 counted as (
-  select account_id, kind, entry.bucket as bucket, sum(entry."count")::bigint as n_records
+  select account_id, kind, entry.bucket as bucket, sum(entry."count")::double as n_records
   from (
-    select account_id, 'topic' as kind, unnest(topic_count) as entry
-    from window_deltas
-    where account_id in (select newest.account_id from newest)
+    select account_id, 'topic' as kind, unnest(topic_count) as entry from theirs
     union all
-    select account_id, 'sampling' as kind, unnest(sampling_hashed_count) as entry
-    from window_deltas
-    where account_id in (select newest.account_id from newest)
+    select account_id, 'sampling' as kind, unnest(sampling_hashed_count) as entry from theirs
   )
   group by account_id, kind, bucket
 ),
 
-spreads as (
+lengths as (
+  select account_id, kind, sum(n_records * n_records) as length2 from counted group by account_id, kind
+),
+
+products as (
+  -- Joined bucket by bucket: two accounts meet only where both have something.
   select
-    account_id,
-    list({'bucket': bucket, 'count': n_records} order by bucket) filter (where kind = 'topic') as topic_count,
-    list({'bucket': bucket, 'count': n_records} order by bucket) filter (where kind = 'sampling') as sampling_count
-  from counted
-  group by account_id
+    a.account_id as account_a,
+    b.account_id as account_b,
+    sum(a.n_records * b.n_records) filter (where a.kind = 'topic') as topics,
+    sum(a.n_records * b.n_records) filter (where a.kind = 'sampling') as samplings
+  from counted as a
+  join counted as b on a.kind = b.kind and a.bucket = b.bucket and a.account_id < b.account_id
+  group by a.account_id, b.account_id
+),
+
+pairs as (
+  select
+    products.account_a,
+    products.account_b,
+    safe_div(products.topics, sqrt(topics_a.length2 * topics_b.length2))
+    * safe_div(products.samplings, sqrt(samplings_a.length2 * samplings_b.length2)) as likeness
+  from products
+  join lengths as topics_a on topics_a.account_id = products.account_a and topics_a.kind = 'topic'
+  join lengths as topics_b on topics_b.account_id = products.account_b and topics_b.kind = 'topic'
+  join lengths as samplings_a on samplings_a.account_id = products.account_a and samplings_a.kind = 'sampling'
+  join lengths as samplings_b on samplings_b.account_id = products.account_b and samplings_b.kind = 'sampling'
+),
+
+alike as (
+  select * from pairs where likeness >= $least_likeness
 ),
 
 means as (
@@ -57,32 +83,20 @@ means as (
   group by account_id
 ),
 
-pairs as (
+compared as (
   select
-    a.account_id as account_a,
-    b.account_id as account_b,
-    counts_cosine(a.topic_count, b.topic_count) as topic_cosine,
-    counts_cosine(a.sampling_count, b.sampling_count) as sampling_cosine
-  from spreads as a
-  join spreads as b on a.account_id < b.account_id
-),
-
-alike as (
-  select
-    pairs.*,
-    topic_cosine * sampling_cosine as likeness,
+    alike.*,
     coalesce(list_has_any(mean_a.client_networks, mean_b.client_networks), false) as share_networks,
     coalesce(list_has_any(mean_a.payments, mean_b.payments), false) as share_payments
-  from pairs
-  join means as mean_a on mean_a.account_id = pairs.account_a
-  join means as mean_b on mean_b.account_id = pairs.account_b
-  where topic_cosine * sampling_cosine >= $least_likeness
+  from alike
+  join means as mean_a on mean_a.account_id = alike.account_a
+  join means as mean_b on mean_b.account_id = alike.account_b
 ),
 
 both_ways as (
-  select account_a as account_id, account_b as other, likeness, share_networks, share_payments from alike
+  select account_a as account_id, account_b as other, likeness, share_networks, share_payments from compared
   union all
-  select account_b as account_id, account_a as other, likeness, share_networks, share_payments from alike
+  select account_b as account_id, account_a as other, likeness, share_networks, share_payments from compared
 )
 
 select

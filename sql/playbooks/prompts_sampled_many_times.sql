@@ -15,7 +15,31 @@
 -- false positives: evaluation harnesses and researchers measure variance the same way; most come back to the same few
 --   hundred prompts on other days, which `most_days_per_prompt` leaves out. Jobs that ask for several drafts
 -- next step: `account_repeats`, `account_parameters`, `research_or_harvest`
-with prompts as (
+with numbered as materialized (
+  -- Groups of numbers take a third of the memory that groups of names take.
+  select account_id, row_number() over ()::integer as number
+  from (select distinct account_id from records)
+),
+
+draws_per_prompt as (
+  select numbered.number, records.prompt_hash, sum(greatest(coalesce(records.choice_count, 1), 1)) as draws
+  from records
+  join numbered on numbered.account_id = records.account_id
+  where records.prompt_hash is not null
+  group by numbered.number, records.prompt_hash
+),
+
+-- Everybody's prompts are only counted; what else is asked of a prompt is asked for the few accounts that draw often.
+often as (
+  select number
+  from draws_per_prompt
+  group by number
+  having
+    count(*) filter (where draws >= $min_draws) >= $min_prompts
+    and count(*) filter (where draws >= $min_draws) >= $least_share * count(*)
+),
+
+prompts as (
   select
     account_id,
     prompt_hash,
@@ -24,30 +48,32 @@ with prompts as (
     count(distinct event_time::date) as active_days,
     count(distinct temperature) as temperatures
   from records
-  where prompt_hash is not null
+  where prompt_hash is not null and account_id in (select numbered.account_id from numbered join often using (number))
   group by account_id, prompt_hash
 ),
 
-with_mode as (
-  select *, mode(draws) over (partition by account_id) as most_frequent_draws from prompts
+usual as (
+  -- Of several that are equally frequent, the fewest.
+  select account_id, mode(draws order by draws) as usual_draws from prompts group by account_id
 )
 
 select
-  account_id,
+  prompts.account_id,
   count(*) as prompts,
-  count(*) filter (where draws >= $min_draws) as prompts_drawn_often,
-  safe_div(count(*) filter (where draws >= $min_draws), count(*)) as share_drawn_often,
-  sum(records)::bigint as records,
-  sum(draws)::bigint as draws,
-  mode(draws) as usual_draws,
-  safe_div(count(*) filter (where draws = most_frequent_draws), count(*)) as share_with_usual_draws,
-  avg(active_days) filter (where draws >= $min_draws) as days_per_prompt,
-  avg(temperatures) filter (where draws >= $min_draws) as temperatures_per_prompt
-from with_mode
-group by account_id
+  count(*) filter (where prompts.draws >= $min_draws) as prompts_drawn_often,
+  safe_div(count(*) filter (where prompts.draws >= $min_draws), count(*)) as share_drawn_often,
+  sum(prompts.records)::bigint as records,
+  sum(prompts.draws)::bigint as draws,
+  usual.usual_draws,
+  safe_div(count(*) filter (where prompts.draws = usual.usual_draws), count(*)) as share_with_usual_draws,
+  avg(prompts.active_days) filter (where prompts.draws >= $min_draws) as days_per_prompt,
+  avg(prompts.temperatures) filter (where prompts.draws >= $min_draws) as temperatures_per_prompt
+from prompts
+join usual on usual.account_id = prompts.account_id
+group by prompts.account_id, usual.usual_draws
 having
   prompts_drawn_often >= $min_prompts
   and share_drawn_often >= $least_share
   and days_per_prompt <= $most_days_per_prompt
-order by sum(draws) filter (where draws >= $min_draws) desc, account_id
+order by sum(prompts.draws) filter (where prompts.draws >= $min_draws) desc, prompts.account_id
 limit $limit_rows;

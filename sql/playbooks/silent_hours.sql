@@ -11,10 +11,20 @@
 -- does not detect: one silent producer among many; the lake's last windows when nothing follows
 -- false positives: nights and holidays of a small service
 -- next step: `data_freshness_and_gaps`; what is missing there changes scores of accounts active then
-with landed as (
-  select window_start, sum(records)::bigint as records, count(distinct account_id) as accounts
+with numbered as materialized (
+  -- Groups of numbers take a third of the memory that groups of names take.
+  select account_id, row_number() over ()::integer as number
+  from (select distinct account_id from window_deltas)
+),
+
+landed as (
+  select
+    window_deltas.window_start,
+    sum(window_deltas.records)::bigint as records,
+    count(distinct numbered.number) as accounts
   from window_deltas
-  group by window_start
+  join numbered on numbered.account_id = window_deltas.account_id
+  group by window_deltas.window_start
 ),
 
 ends as (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 from collections import Counter
@@ -296,7 +297,11 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Planted:
     """Made once per session, or once for both versions of DuckDB: `tools/test_sql.py` names a folder to share."""
     shared = os.environ.get("DISTILLWATCH_PLANTED")
     folder = Path(shared) if shared else tmp_path_factory.mktemp("planted")
-    if not (folder / "lake" / "lake.json").exists():
-        make_planted(folder)
+    # Several processes of one run may ask for it at once: the first makes it, the others wait.
+    with (folder / ".making").open("w") as making:
+        fcntl.flock(making, fcntl.LOCK_EX)
+        if not (folder / "made").exists():
+            make_planted(folder)
+            (folder / "made").touch()
     labels = {label.account_id: label for label in read_labels(folder / "labels.jsonl")}
     return Planted(folder / "lake", labels, connect(folder / "lake"))
