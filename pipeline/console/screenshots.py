@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
 MOST_BYTES = 200_000
 WIDE, NARROW = (1440, 900), (390, 844)
+APPROVED, CASE_FILE = "console-approved", "/export/case-file"
+PATIENCE = 600
+"""Seconds for a page or a query: a picture is no benchmark, and machines are busy."""
 
 
 @contextmanager
@@ -92,14 +95,25 @@ def _story(console: Console, cluster: str) -> int:
     number = console.cases.open("cluster", cluster, "", "ana")
     console.cases.note(
         number,
-        "Its accounts share networks and hardly a prompt: the overlap lies far below what chance would give.",
+        "Networks and payments that nobody else uses tie its accounts, and no prompt was sent by two of them. Chance would "
+        "give few shared prompts too, so that alone says little.",
         "ana",
         link=f"/cluster?id={cluster}",
     )
     ana = console.users.named("ana")
     assert ana is not None
-    console.flow.propose(number, ana, verdict="attack", reason="One list, shared out over its accounts.")
+    console.flow.propose(
+        number, ana, verdict="attack", reason="One list, shared out over accounts with common payments."
+    )
     return number
+
+
+def _approve(console: Console, case: int) -> None:
+    """The second person agrees."""
+    ben = console.users.named("ben")
+    assert ben is not None
+    (waiting,) = console.cases.proposals(case=case)
+    console.flow.decide(waiting.id, ben, "approved")
 
 
 def _shots(account: str, cluster: str, case: int) -> list[tuple[str, str, tuple[int, int], str]]:
@@ -115,10 +129,25 @@ def _shots(account: str, cluster: str, case: int) -> list[tuple[str, str, tuple[
         ("console-playbook", f"/playbooks?name=similar_accounts&p.account_id={account}&run=1", WIDE, "light"),
         ("console-sql", f"/sql?q={sql}&run=1", WIDE, "light"),
         ("console-case", f"/case?id={case}", WIDE, "light"),
+        ("console-why", f"/account?id={account}#why", WIDE, "light"),
+        ("console-records", f"/account/records?id={account}", WIDE, "light"),
+        ("console-ties", f"/cluster?id={cluster}#ties", WIDE, "light"),
         ("console-audit", "/audit?check=1", WIDE, "light"),
         ("console-queue-narrow", "/queue", NARROW, "dark"),
         ("console-account-narrow", f"/account?id={account}", NARROW, "light"),
+        # From here on the second person has agreed.
+        (APPROVED, f"/case?id={case}", WIDE, "light"),
+        ("console-case-file", f"{CASE_FILE}?subject={cluster}&case=case-{case}", (960, 1000), "light"),
     ]
+
+
+def _show(page: Any, address: str, file: Path) -> None:
+    """Go to an address; a case file comes as a file to keep, and what is shown is what a browser makes of it from disk."""
+    if CASE_FILE in address:
+        file.write_bytes(page.context.request.get(address, timeout=PATIENCE * 1000).body())
+        address = file.as_uri()
+    page.goto(address)
+    page.wait_for_load_state("networkidle")
 
 
 def _fewer_colours(path: Path) -> None:
@@ -160,7 +189,7 @@ def take(lake: Path | None, out: Path, *, only: tuple[str, ...] = ()) -> list[Pa
         copy = Path(temporary) / "lake"
         lake = lake or simulated(Path(temporary))
         shutil.copytree(lake, copy, ignore=shutil.ignore_patterns("audit", "console"))
-        app = create_app(ConsoleSettings(lake=copy))
+        app = create_app(ConsoleSettings(lake=copy, seconds=PATIENCE))
         with _served(app) as base, sync_playwright() as playwright:
             console = app.console
             console.users.add("ana", "investigator")
@@ -170,6 +199,8 @@ def take(lake: Path | None, out: Path, *, only: tuple[str, ...] = ()) -> list[Pa
             browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
             state = None
             for name, path, (width, height), scheme in _shots(account, cluster, case):
+                if name == APPROVED:
+                    _approve(console, case)
                 if only and name not in only:
                     continue
                 context = browser.new_context(
@@ -179,15 +210,14 @@ def take(lake: Path | None, out: Path, *, only: tuple[str, ...] = ()) -> list[Pa
                     reduced_motion="reduce",
                 )
                 page = context.new_page()
-                page.set_default_timeout(60_000)
+                page.set_default_timeout(PATIENCE * 1000)
                 if state is None:
                     page.goto(f"{base}/login")
                     page.fill("#token", token or "")
                     page.keyboard.press("Enter")
                     page.wait_for_url("**/queue*")
                     state = context.storage_state()
-                page.goto(base + path)
-                page.wait_for_load_state("networkidle")
+                _show(page, base + path, Path(temporary) / "case.html")
                 target = out / f"{name}.png"
                 page.screenshot(path=target)
                 _fewer_colours(target)
