@@ -168,6 +168,8 @@ def create_app(settings: ConsoleSettings, clock: Clock | None = None) -> Guards:
         exception_handlers={
             HTTPException: _http_error(console),
             Refused: _refused(console),
+            RetryLater: _trouble(console, 503, "Busy"),
+            DistillwatchError: _trouble(console, 500, "That did not work"),
             Exception: _fault(console),
         },
     )
@@ -276,14 +278,23 @@ def _refused(console: Console) -> Callable[[Request, Exception], Any]:
     return handler
 
 
+def _trouble(console: Console, status: int, title: str) -> Callable[[Request, Exception], Any]:
+    """What is wrong has words of its own: the lake or the state file, not the program."""
+
+    async def handler(request: Request, error: Exception) -> Response:
+        assert isinstance(error, DistillwatchError)
+        LOG.error("%s %s: %s", request.method, request.url.path, error.message)
+        return _plain_problem(console, status, title, said(error, console.settings))
+
+    return handler
+
+
 def _fault(console: Console) -> Callable[[Request, Exception], Any]:
     async def handler(request: Request, error: Exception) -> Response:
         # What went wrong is for the log; the page has a number under which it is found there.
         number = secrets.token_hex(4)
         LOG.error("fault %s at %s %s", number, request.method, request.url.path, exc_info=error)
         text = f"The fault has the number {number}; the server's log says more."
-        if isinstance(error, DistillwatchError):
-            text = f"{said(error, console.settings)} ({text})"
         return _plain_problem(console, 500, "Something broke", text)
 
     return handler

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections import OrderedDict
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from pipeline.errors import DistillwatchError, LakeError, RetryLater, UsageError
+from pipeline.errors import DistillwatchError, LakeError, QueryFailed, RetryLater, UsageError
 from pipeline.lake import Lake
+from pipeline.lake.paths import LAKE_FILE
 from pipeline.sandbox import Answer, AuditLog, Limits, Sandbox
 from pipeline.sandbox.sandbox import AUDIT_FILE
 
@@ -27,6 +29,12 @@ TAIL_SECONDS = 60.0
 
 PATIENCE_SECONDS = 20.0
 """How long a page waits for a free session."""
+
+# What DuckDB says when it reads what is no Parquet any more; it does not say which file.
+_DAMAGED = re.compile(
+    r"TProtocolException|magic bytes|Cannot open file|No files found|ecompress|Snappy|ZSTD|orrupt|Could not read"
+    r"|Invalid Parquet|Failed to read"
+)
 
 _EARLIER = 2
 _KEPT_ANSWERS = 128
@@ -150,6 +158,10 @@ class Queries:
             session.warm()
 
     def _pool(self, manifest: int | None) -> _Pool:
+        # Before the record is written: that would make a folder where the lake was.
+        if not (self._settings.lake / LAKE_FILE).is_file():
+            msg = f"the lake {self._settings.lake} is gone (it has no {LAKE_FILE}); mount or restore its folder, then load this page again"
+            raise LakeError(msg)
         stale: list[_Pool] = []
         with self._lock:
             self._look(stale)
@@ -277,5 +289,10 @@ class Queries:
 
 
 def said(error: DistillwatchError, settings: ConsoleSettings) -> str:
-    """What may be shown of an error: its message, without where the lake lies on this machine."""
-    return error.message.replace(str(settings.lake.resolve()), "LAKE").replace(str(settings.lake), "LAKE")
+    """What may be shown of an error: its message, without where the lake and the state file lie on this machine."""
+    text = error.message
+    if isinstance(error, QueryFailed) and _DAMAGED.search(text):
+        text += " A file of the lake is missing or damaged: `distillwatch verify --lake DIR` names it; restore it from a copy of the lake."
+    for path, name in ((settings.state_file, "STATE"), (settings.lake, "LAKE")):
+        text = text.replace(str(path.resolve()), name).replace(str(path), name)
+    return text

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.engine import ENGINE_COLUMNS
+from pipeline.errors import LakeError
 from pipeline.lake.profile_files import MIN_RECORDS
 from pipeline.lake.rowgroups import ACCOUNT, AccountCursor, SortedFile, gone, plan_cuts, ranges
 from pipeline.lake.selection import WindowKeys, WindowRange
@@ -126,7 +127,21 @@ def recompute(
                     return Recomputed(windows, tuple(differences[:most]))
     except FileNotFoundError as error:
         raise gone(error) from error
+    except (OSError, pa.ArrowException) as error:
+        raise _damaged(sources, error) from error
     return Recomputed(windows, tuple(differences))
+
+
+def _damaged(sources: Sequence[Source], error: Exception) -> LakeError:
+    """What Arrow says of a damaged file, with the file, which it does not name."""
+    for source in sources:
+        for path in (source.windows, source.profiles, *source.records):
+            try:
+                if path is not None:
+                    pq.read_table(path, partitioning=None)
+            except (OSError, pa.ArrowException) as found:
+                return LakeError(f"{path} cannot be read ({found}); restore it from a copy of the lake")
+    return LakeError(f"a file of the lake could not be read ({error}); run it again")
 
 
 def _whole(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pipeline.console.page import as_moment
-from pipeline.console.pages.cases import _noted
+from pipeline.console.pages.cases import _noted, known_here
 from pipeline.console.routes import PageRoute
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ def add(page: Page) -> Response:
     """Somebody is allowed: a case is opened for it, so that the reason has a place."""
     subject = page.form.get("subject", "").strip()
     kind = "cluster" if page.field("kind") == "cluster" else "account"
+    known_here(page, kind, subject)
     number = page.console.cases.open(kind, subject, f"Allow {subject}", page.user.name)
     done = page.console.flow.propose(
         number,

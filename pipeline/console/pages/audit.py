@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING, Any
 
+from pipeline.console.audit_reading import Excerpt, Wanted, excerpt
 from pipeline.console.routes import PageRoute
 from pipeline.sandbox import AuditBroken
 
@@ -14,55 +14,42 @@ if TYPE_CHECKING:
     from pipeline.console.page import Page
 
 EACH = 100
+EVENTS = ("asked", "export", "verdict", "case file", "login")
+OUTCOMES = ("answered", "refused", "failed", "killed", "open")
+
+
+def asked_for(page: Page, *, most: int) -> tuple[Wanted, Excerpt]:
+    """Which lines an address asks for, and these.
+
+    Raises
+    ------
+    AuditBroken
+        A line is no line of the record.
+    """
+    wanted = Wanted(
+        page.get("who"), page.get("event"), page.get("case"), page.get("outcome"), page.get("q").lower()
+    )
+    before = page.integer("before", 0, high=1 << 53) or None
+    return wanted, excerpt(page.console.queries.audit.path, wanted, most=most, before=before)
 
 
 def audit(page: Page) -> Response:
     """One page of the record."""
-    who, text, event = page.get("who"), page.get("q").lower(), page.get("event")
-    number = page.integer("page", 1, low=1, high=100_000)
-    kept: deque[dict[str, Any]] = deque(maxlen=EACH * number)
-    ends: dict[str, dict[str, Any]] = {}
-    names: set[str] = set()
-    matching, problem = 0, None
+    found, problem = Excerpt([], None, 0, 0), None
     try:
-        for entry in page.console.queries.audit.entries():
-            line = dict(entry.document)
-            if line.get("event") == "ended":
-                ends[str(line.get("of"))] = line
-                continue
-            names.add(str(line.get("who")))
-            if (who and line.get("who") != who) or (event and line.get("event") != event):
-                continue
-            if text and text not in _searched(line):
-                continue
-            kept.append(line)
-            matching += 1
-            while len(ends) > EACH * 100:
-                ends.pop(next(iter(ends)))
+        _, found = asked_for(page, most=EACH)
     except AuditBroken as error:
         problem = page.said(error)
-    # Those of the page asked for are the oldest that are still held.
-    held = list(kept)[: len(kept) - EACH * (number - 1)] if number > 1 else list(kept)
-    lines = [{**line, "end": ends.get(str(line.get("hash")))} for line in reversed(held[-EACH:])]
     return page.render(
         "audit.html",
-        lines=lines,
-        names=sorted(names - {"None"}),
-        who=who,
-        event=event,
-        search=page.get("q"),
-        total=matching,
-        number=number,
-        pages=max(1, -(-matching // EACH)),
+        found=found,
+        names=sorted({str(each["name"]) for each in page.console.users.every()} | {"console"}),
+        given={name: page.get(name) for name in ("who", "event", "case", "outcome", "q", "before")},
+        events=EVENTS,
+        outcomes=OUTCOMES,
         problem=problem,
         check=_check(page) if page.get("check") else None,
     )
-
-
-def _searched(line: dict[str, Any]) -> str:
-    return " ".join(
-        str(line.get(key, "")) for key in ("sql", "playbook", "parameters", "case", "subject", "hash")
-    ).lower()
 
 
 def _check(page: Page) -> dict[str, Any]:

@@ -24,7 +24,7 @@ def number_of(text: str) -> int:
     UsageError
         It is none.
     """
-    if not text.isdigit() or len(text) > 12:
+    if not (text.isascii() and text.isdigit()) or len(text) > 12:
         msg = f"{text!r} is no number of a case"
         raise UsageError(msg)
     return int(text)
@@ -53,9 +53,7 @@ def index(page: Page) -> Response:
 def case(page: Page) -> Response:
     """One case."""
     number = number_of(page.get("id"))
-    about = page.console.cases.case(number)
-    events = page.console.cases.events(number)
-    proposals = page.console.cases.proposals(case=number)
+    about, story, proposals = story_of(page, number)
     kind, subject = about["subject_kind"], about["subject_id"]
     standing, _ = page.attempt(lambda: page.rows("verdict_history", subject_id=subject))
     alerts, _ = page.attempt(lambda: page.rows("case_alerts", subject=subject))
@@ -63,7 +61,7 @@ def case(page: Page) -> Response:
     return page.render(
         "case.html",
         case=about,
-        story=_story(about, events, proposals),
+        story=story,
         waiting=[each for each in proposals if each.outcome is None],
         standing=[row for row in standing or [] if row["is_standing"]],
         history=standing or [],
@@ -71,6 +69,19 @@ def case(page: Page) -> Response:
         four_eyes=FOUR_EYES,
         subject_link=page.link("/cluster" if kind == "cluster" else "/account", id=subject),
     )
+
+
+def story_of(page: Page, number: int) -> tuple[dict[str, Any], list[dict[str, Any]], list[Any]]:
+    """A case, everything that happened in it, oldest first, and its proposals.
+
+    Raises
+    ------
+    UsageError
+        There is no such case.
+    """
+    about = page.console.cases.case(number)
+    proposals = page.console.cases.proposals(case=number)
+    return about, _story(about, page.console.cases.events(number), proposals), proposals
 
 
 def _story(about: dict[str, Any], events: list[dict[str, Any]], proposals: list[Any]) -> list[dict[str, Any]]:
@@ -105,24 +116,35 @@ def _story(about: dict[str, Any], events: list[dict[str, Any]], proposals: list[
 def open_case(page: Page) -> Response:
     """A new case, or the open one about the same subject."""
     kind, subject = page.field("kind"), page.form.get("subject", "")
+    known_here(page, kind, subject)
+    number = page.console.cases.open(kind, subject, page.field("title"), page.user.name)
+    return page.to("/case", id=number)
+
+
+def known_here(page: Page, kind: str, subject: str) -> None:
+    """Refuse what the lake does not know: no case is opened about it.
+
+    Raises
+    ------
+    UsageError
+        Neither an account nor a cluster, or none that the lake has.
+    """
     if kind not in {"account", "cluster"} or not subject:
         msg = "a case is about an account or a cluster"
         raise UsageError(msg)
-    known = page.rows("case_accounts", subject=subject)
-    if not known:
+    if not page.rows("case_accounts", subject=subject):
         msg = f"this lake knows no {kind} {subject!r}"
         raise UsageError(msg)
-    number = page.console.cases.open(kind, subject, page.field("title"), page.user.name)
-    return page.to("/case", id=number)
 
 
 def note(page: Page) -> Response:
     """Something was found."""
     number = number_of(page.field("case"))
     link = page.field("link")
-    page.console.cases.note(
-        number, page.form.get("body", ""), page.user.name, link=local(link) if link else None
-    )
+    if link and local(link) != link:
+        msg = f"the page it speaks of is {link!r}; give an address of this console, from its first / on, or none"
+        raise UsageError(msg)
+    page.console.cases.note(number, page.form.get("body", ""), page.user.name, link=link or None)
     return page.to("/case", id=number)
 
 

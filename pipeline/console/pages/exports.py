@@ -1,10 +1,12 @@
-"""Tables as files, and case files. Who took what is in the record."""
+"""Tables as files, case files, cases with their history, extracts of the record. Who took what is in the record."""
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import re
+from dataclasses import asdict
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -14,14 +16,21 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 from starlette.responses import Response
 
+from pipeline.console.pages.audit import asked_for
+from pipeline.console.pages.cases import number_of, story_of
 from pipeline.console.pages.playbooks import asked_of
 from pipeline.console.routes import PageRoute
 from pipeline.errors import UsageError
 from pipeline.warehouse import playbook
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from pipeline.console.page import Page
     from pipeline.sandbox import Answer
+
+MOST_LINES = 10_000
+"""Of the record, in one file."""
 
 TYPES = {
     "csv": "text/csv; charset=utf-8",
@@ -158,8 +167,124 @@ def case_file(page: Page) -> Response:
     )
 
 
+def case(page: Page) -> Response:
+    """A case: who wrote, proposed and decided what, and every verdict on its subject.
+
+    As JSON all of it; as CSV one row for each thing that happened, and one for each verdict of the lake.
+    """
+    number = number_of(page.get("id"))
+    about, story, proposals = story_of(page, number)
+    verdicts = page.rows("verdict_history", subject_id=about["subject_id"])
+    rows = [
+        {
+            "at": each["at"],
+            "who": each["who"],
+            "what": each["what"],
+            "verdict": each["proposal"].verdict if "proposal" in each else None,
+            "text": each["body"],
+            "link": each["link"],
+        }
+        for each in story
+    ]
+    rows += [
+        {
+            "at": each["decided_at"],
+            "who": each["owner"],
+            "what": "verdict in the lake" + (", standing" if each["is_standing"] else ""),
+            "verdict": each["verdict"],
+            "text": each["reason"],
+            "link": None,
+        }
+        for each in verdicts
+    ]
+    whole = {
+        "case": about,
+        "story": rows[: len(story)],
+        "proposals": [asdict(each) for each in proposals],
+        "verdicts": verdicts,
+    }
+    return _document(
+        page,
+        f"case-{number}",
+        whole,
+        rows,
+        ("at", "who", "what", "verdict", "text", "link"),
+        case=f"case-{number}",
+    )
+
+
+def audit(page: Page) -> Response:
+    """The lines of the record that a page shows, and those that its next pages would.
+
+    As JSON they are as they stand in the record, so that each can be held against its hash.
+    """
+    wanted, found = asked_for(page, most=MOST_LINES)
+    names = ("n", "at", "who", "event", "case", "playbook", "sql", "parameters", "manifest", "outcome", "rows", "milliseconds", "hash")  # fmt: skip
+    rows = []
+    for line in found.lines:
+        end = line["end"] or {}
+        rows.append(
+            {
+                **{name: line.get(name) for name in names},
+                **{name: end[name] for name in names[9:12] if name in end},
+            }
+        )
+    whole = {
+        "asked_for": asdict(wanted),
+        "lines_looked_at": found.read,
+        "goes_on_before": found.before,
+        "last_line": found.newest,
+        "lines": [
+            {"line": {name: value for name, value in line.items() if name != "end"}, "ended": line["end"]}
+            for line in found.lines
+        ],
+    }
+    return _document(page, "audit", whole, rows, names)
+
+
+def _document(
+    page: Page,
+    name: str,
+    whole: Mapping[str, Any],
+    rows: Sequence[Mapping[str, Any]],
+    columns: Sequence[str],
+    **about: object,
+) -> Response:
+    """What is no answer of the lake, as JSON or CSV; recorded before it leaves."""
+    kind = page.get("format")
+    if kind not in {"csv", "json"}:
+        msg = f"there is no format {kind!r}; there are csv, json"
+        raise UsageError(msg)
+    page.console.queries.audit.note(
+        "export", who=page.user.name, what=name, format=kind, rows=len(rows), **about
+    )
+    if kind == "json":
+        body = json.dumps(_readable(whole), ensure_ascii=False, indent=1).encode()
+    else:
+        sink = io.StringIO()
+        writer = csv.writer(sink)
+        writer.writerow(columns)
+        writer.writerows([_csv_cell(row.get(column)) for column in columns] for row in rows)
+        body = sink.getvalue().encode()
+    return Response(
+        body,
+        media_type=TYPES[kind],
+        headers={"content-disposition": f'attachment; filename="{safe_name(name)}.{kind}"'},
+    )
+
+
+def _csv_cell(value: Any) -> str:
+    if value is None:
+        return ""
+    readable = _readable(value)
+    text = readable if isinstance(readable, str) else json.dumps(readable, ensure_ascii=False)
+    return _guarded(text) if isinstance(value, str | dict | list) else text
+
+
 ROUTES = (
     PageRoute("/export/playbook", of_playbook, role="investigator"),
     PageRoute("/export/sql", of_query, role="investigator", method="POST"),
     PageRoute("/export/case-file", case_file, role="investigator"),
+    PageRoute("/export/case", case, role="investigator"),
+    PageRoute("/export/audit", audit, role="investigator"),
 )

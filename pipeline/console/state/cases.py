@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,6 @@ from pipeline.errors import UsageError
 from pipeline.times import to_text
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Sequence
     from datetime import datetime
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pipeline.console.state.database import Database
 
 MOST_TEXT = 20_000
+MOST_LINK = 2_000
 OPEN_IF = (
     "(select what from case_events where case_id = cases.id and what <> 'note' order by id desc limit 1)"
 )
@@ -146,9 +147,6 @@ class Cases:
         if not body:
             msg = "the note is empty; write what you found and where"
             raise UsageError(msg)
-        if len(body) > MOST_TEXT:
-            msg = f"the note has {len(body):,} characters; {MOST_TEXT:,} are the most"
-            raise UsageError(msg)
         self._event(number, "note", body, who, link)
 
     def close(self, number: int, reason: str, who: str) -> None:
@@ -160,10 +158,15 @@ class Cases:
 
     def reopen(self, number: int, reason: str, who: str) -> None:
         """There is more to do after all."""
+        if not reason.strip():
+            msg = "a case is opened again with a reason; say in a sentence what there is to do"
+            raise UsageError(msg)
         self._event(number, "reopened", reason.strip(), who, None)
 
     def _event(self, number: int, what: str, body: str, who: str, link: str | None) -> None:
         self.case(number)
+        _bounded("the note" if what == "note" else "the reason", body)
+        _bounded("the link", link or "", MOST_LINK)
         with self._database.write() as connection:
             connection.execute(
                 "insert into case_events (case_id, at, who, what, body, link) values (?, ?, ?, ?, ?, ?)",
@@ -187,6 +190,7 @@ class Cases:
         """Put a verdict before others; with ``decided`` it needs nobody else and is approved at once."""
         case = self.case(number)
         kind, name = subject or (case["subject_kind"], case["subject_id"])
+        _bounded("the reason", reason)
         now = self._text()
         with self._database.write() as connection:
             done = connection.execute(
@@ -253,8 +257,9 @@ class Cases:
         Raises
         ------
         UsageError
-            Somebody decided already.
+            Somebody decided already, or the file's own rule of four eyes refuses.
         """
+        _bounded("the reason", reason)
         with self._database.write() as connection:
             row = connection.execute(
                 "select outcome, decided_by from decisions where proposal_id = ?", (number,)
@@ -262,10 +267,13 @@ class Cases:
             if row is not None:
                 msg = f"proposal {number} was {row['outcome']} already, by {row['decided_by']}"
                 raise UsageError(msg)
-            connection.execute(
-                "insert into decisions (proposal_id, outcome, reason, decided_by, decided_at) values (?, ?, ?, ?, ?)",
-                (number, outcome, reason.strip(), who, self._text()),
-            )
+            try:
+                connection.execute(
+                    "insert into decisions (proposal_id, outcome, reason, decided_by, decided_at) values (?, ?, ?, ?, ?)",
+                    (number, outcome, reason.strip(), who, self._text()),
+                )
+            except sqlite3.IntegrityError as error:
+                raise UsageError(str(error)) from error
 
     def published(self, number: int, verdict_id: str) -> None:
         """It stands in the lake now."""
@@ -274,3 +282,9 @@ class Cases:
                 "insert or ignore into publications (proposal_id, verdict_id, published_at) values (?, ?, ?)",
                 (number, verdict_id, self._text()),
             )
+
+
+def _bounded(what: str, text: str, most: int = MOST_TEXT) -> None:
+    if len(text) > most:
+        msg = f"{what} has {len(text):,} characters; {most:,} are the most"
+        raise UsageError(msg)

@@ -9,8 +9,9 @@ import sqlite3
 from contextlib import contextmanager
 from importlib import resources
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
-from pipeline.errors import DistillwatchError
+from pipeline.errors import DistillwatchError, RetryLater
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -83,7 +84,9 @@ class Database:
             os.close(place)
 
     def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self.path, timeout=_WAIT_SECONDS, isolation_level=None)
+        # Never made here: where the file went away while the program runs, an empty one would take its place.
+        place = f"file:{quote(str(self.path.absolute()))}?mode=rw"
+        connection = sqlite3.connect(place, uri=True, timeout=_WAIT_SECONDS, isolation_level=None)
         connection.row_factory = sqlite3.Row
         connection.execute("pragma foreign_keys = on")
         connection.execute("pragma synchronous = full")
@@ -121,28 +124,62 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:
-        """A connection that sees one moment of the file."""
-        connection = self._connect()
-        try:
-            connection.execute("begin")
-            yield connection
-        finally:
-            connection.close()
+        """A connection that sees one moment of the file.
+
+        Raises
+        ------
+        RetryLater
+            Another program keeps the file locked.
+        DistillwatchError
+            It is gone, damaged, or its disk is full.
+        """
+        with self._in_words():
+            connection = self._connect()
+            try:
+                connection.execute("begin")
+                yield connection
+            finally:
+                connection.close()
 
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
-        """A transaction: all of it or nothing; others wait for it."""
-        connection = self._connect()
+        """A transaction: all of it or nothing; others wait for it.
+
+        Raises
+        ------
+        RetryLater, DistillwatchError
+            As for `read`.
+        sqlite3.IntegrityError
+            A rule that the file itself holds.
+        """
+        with self._in_words():
+            connection = self._connect()
+            try:
+                connection.execute("begin immediate")
+                yield connection
+                connection.execute("commit")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("rollback")
+                raise
+            finally:
+                connection.close()
+
+    @contextmanager
+    def _in_words(self) -> Iterator[None]:
         try:
-            connection.execute("begin immediate")
-            yield connection
-            connection.execute("commit")
-        except BaseException:
-            if connection.in_transaction:
-                connection.execute("rollback")
+            yield
+        except sqlite3.IntegrityError:
             raise
-        finally:
-            connection.close()
+        except sqlite3.DatabaseError as error:
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
+                msg = "another program keeps the console's state file locked; nothing was changed, send it again in a moment"
+                raise RetryLater(msg) from error
+            msg = (
+                f"the console's state file {self.path} cannot be used ({error}); nothing was changed. Put it back from a "
+                "copy, or make room on its disk, then start the console again"
+            )
+            raise DistillwatchError(msg) from error
 
 
 def _statements(sql: str) -> Iterator[str]:

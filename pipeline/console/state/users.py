@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from pipeline.errors import UsageError
+from pipeline.errors import RetryLater, UsageError
 from pipeline.times import to_text
 
 if TYPE_CHECKING:
@@ -193,7 +194,8 @@ class Users:
         if row["seen_at"] <= str(to_text(now - IDLE)) or row["created_at"] <= str(to_text(now - LONGEST)):
             return None
         if row["seen_at"] <= str(to_text(now - _TOUCH)):
-            with self._database.write() as connection:
+            # A page that only reads does not fail because another program writes.
+            with suppress(RetryLater), self._database.write() as connection:
                 connection.execute(
                     "update sessions set seen_at = ? where hash = ?", (to_text(now), hashed(secret))
                 )
