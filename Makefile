@@ -103,7 +103,7 @@ bad-input: test-ready ## every kind of bad record becomes a dead letter, every g
 	$(PY) tests/shows/bad_input.py $(ARGS)
 
 .PHONY: hostile
-hostile: test-ready ## 140 statements that mean harm, against each layer that holds a query
+hostile: test-ready ## 200 statements that mean harm, against each layer that holds a query
 	$(PY) tests/shows/hostile.py $(ARGS)
 
 ##@ Measurements

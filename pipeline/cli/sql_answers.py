@@ -80,9 +80,16 @@ def print_rows_of(
 def rows_of(table: pa.Table) -> Iterator[tuple[Any, ...]]:
     """Rows as Python values, a batch at a time."""
     for batch in table.to_batches(max_chunksize=1024):
-        yield from zip(
-            *(map(_plain, column.to_pylist(maps_as_pydicts="lossy")) for column in batch.columns), strict=True
-        )
+        yield from zip(*(map(_plain, _values(column)) for column in batch.columns), strict=True)
+
+
+def _values(column: pa.Array) -> list[Any]:
+    try:
+        found: list[Any] = column.to_pylist(maps_as_pydicts="lossy")
+    except TypeError:
+        # A map by lists or structures, which Python has no dictionary for: pairs.
+        found = column.to_pylist()
+    return found
 
 
 def _plain(value: Any) -> Any:
@@ -106,7 +113,11 @@ def _write_bytes(table: pa.Table, format_: AnswerFormat, stream: IO[bytes]) -> N
     }
     table = table.replace_schema_metadata(metadata or None)
     if format_ is AnswerFormat.PARQUET:
-        pq.write_table(table, stream, compression="zstd")
+        try:
+            pq.write_table(table, stream, compression="zstd")
+        except pa.ArrowNotImplementedError as error:
+            msg = f"Parquet has no such column ({error}); cast it to text, as in x::varchar, or take --format arrow or json"
+            raise UsageError(msg) from error
     else:
         with pa.ipc.new_stream(stream, table.schema) as writer:
             writer.write_table(table)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
-from typing import IO, TYPE_CHECKING, Any
+import sys
+from contextlib import suppress
+from typing import IO, TYPE_CHECKING, Any, cast
 
 from pipeline.cli.output import WIDE_CELL, Format, print_rows
 
@@ -12,6 +15,7 @@ if TYPE_CHECKING:
 
 # Between two columns of the table.
 _GAP = 3
+_DEEPEST = 100
 
 
 def print_answer(
@@ -35,7 +39,13 @@ def print_answer(
     stream
         None: standard output.
     """
-    names = distinct_names(names)
+    # Not above: the list of commands is to be there before DuckDB's world is loaded.
+    from pipeline.sandbox.values import distinct_names
+
+    # Cells are made harmless where a table is laid out; a name may hold the same tricks.
+    if format_ is not Format.TABLE and stream is None and sys.stdout.isatty():
+        stream = cast("IO[str]", TerminalText(sys.stdout))
+    names = distinct_names(names if format_ is not Format.TABLE else [harmless(name) for name in names])
     if format_ is not Format.TABLE:
         print_rows(
             names,
@@ -50,29 +60,50 @@ def print_answer(
     return names[shown:]
 
 
-def distinct_names(names: Sequence[str]) -> list[str]:
-    """A query may name two columns alike; a JSON object may not.
+def harmless(text: str, *, lines: bool = False) -> str:
+    r"""A text without characters that play tricks on a terminal; with ``lines`` it keeps its ends of lines.
 
     Examples
     --------
-    >>> distinct_names(["a", "b", "a"])
-    ['a', 'b', 'a_2']
+    >>> harmless("a\x1b[2Jb\u202e")
+    'a�[2Jb�'
     """
-    taken: set[str] = set()
-    found: list[str] = []
-    for name in names:
-        free = (name, *(f"{name}_{number}" for number in range(2, len(names) + 2)))
-        chosen = next(candidate for candidate in free if candidate not in taken)
-        taken.add(chosen)
-        found.append(chosen)
-    return found
+    return "".join(each if each.isprintable() or (lines and each == "\n") else "�" for each in text)
+
+
+class TerminalText(io.TextIOBase):
+    """Passes text on to a terminal, made harmless; for rows that are printed as they are."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write it; the number of characters that came in."""
+        self._stream.write(harmless(text, lines=True))
+        return len(text)
 
 
 def _value(value: Any, kind: str) -> Any:
     """JSON as what it says and not as a string of it; blobs as digits, which is how hashes are searched for."""
     if kind == "JSON" and isinstance(value, str):
-        return json.loads(value)
+        # DuckDB takes texts for JSON that Python does not: nested a hundred thousand deep, numbers of ten thousand digits.
+        with suppress(ValueError, RecursionError):
+            parsed = json.loads(value)
+            return parsed if _is_shallow(parsed) else value
     return _readable(value)
+
+
+def _is_shallow(value: Any) -> bool:
+    """Whether what writes it out may call itself once for each level."""
+    level = [value]
+    for _ in range(_DEEPEST):
+        level = [
+            inner
+            for each in level
+            if isinstance(each, dict | list)
+            for inner in (each.values() if isinstance(each, dict) else each)
+        ]
+    return not level
 
 
 def _readable(value: Any) -> Any:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from pipeline.sandbox import frames
+from pipeline.sandbox.values import distinct_names, shown_as_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
 _BATCH_ROWS = 2048
 TYPES = b"distillwatch.types"
@@ -46,8 +47,12 @@ def to_frames(
         frames.write_json(answers, frames.END, {"rows": 0, "truncated": False})
         return
     types = [str(kind) for kind in relation.types]
+    names, texts = relation.columns, shown_as_text(types)
+    if any(texts):
+        columns = (f"#{n}::varchar" if text else f"#{n}" for n, text in enumerate(texts, 1))
+        relation = relation.project(", ".join(columns))
     reader = relation.to_arrow_reader(_BATCH_ROWS)
-    schema = _distinct(reader.schema).with_metadata({TYPES: json.dumps(types).encode()})
+    schema = _distinct(reader.schema, names).with_metadata({TYPES: json.dumps(types).encode()})
     sink, rows, truncated = _Sink(answers), 0, False
     with pa.ipc.new_stream(sink, schema) as stream:
         for batch in _within(reader, request["rows"]):
@@ -63,17 +68,9 @@ def to_frames(
     frames.write_json(answers, frames.END, {"rows": rows, "truncated": truncated})
 
 
-def _distinct(schema: pa.Schema) -> pa.Schema:
+def _distinct(schema: pa.Schema, names: Sequence[str]) -> pa.Schema:
     """A query may name two columns alike; nothing that reads the answer by name would survive it."""
-    taken: set[str] = set()
-    fields = []
-    for each in schema:
-        name, number = each.name, 2
-        while name in taken:
-            name, number = f"{each.name}_{number}", number + 1
-        taken.add(name)
-        fields.append(each.with_name(name))
-    return pa.schema(fields)
+    return pa.schema([each.with_name(name) for each, name in zip(schema, distinct_names(names), strict=True)])
 
 
 def _within(reader: Any, most: int | None) -> Iterator[pa.RecordBatch | None]:

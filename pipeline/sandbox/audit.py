@@ -2,17 +2,19 @@
 
 A line's hash is the SHA-256 of the line without it, as canonical JSON. A changed line does not fit its own hash, or,
 when that was rewritten too, the next line's. The last line has no next one: its number and hash stand in a second
-file, ``<name>.head``. Whoever can write both files can shorten both, and whoever can write the whole file can make
-it up anew; against them a hash helps that was kept elsewhere (`verify` prints it, case files contain it).
+file, ``<name>.head``. A record whose end does not fit that file is not written on, because the next line would
+take the place of what is missing. Whoever can write both files can shorten both, and whoever can write the whole file
+can make it up anew; against them a hash helps that was kept elsewhere (`verify` prints it, case files contain it).
 """
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import json
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -151,12 +153,40 @@ class AuditLog:
     def _write(self, place: int, document: dict[str, object]) -> Entry:
         found, torn = _last(place)
         last: Mapping[str, Any] | None = found
+        self._compare_head(last)
         if torn:
             # A writer died within its line, before its query ran. What it left is said and taken away.
             os.ftruncate(place, os.fstat(place).st_size - len(torn))
             repaired = {"event": "repaired", "bytes": len(torn), "sha256": hashlib.sha256(torn).hexdigest()}
             last = self._put(place, last, repaired).document
         return self._put(place, last, document)
+
+    def _compare_head(self, last: Mapping[str, Any] | None) -> None:
+        """Refuse to go on where lines are missing at the end: writing there would wipe away that they are."""
+        try:
+            kept = _kept(self)
+        except AuditBroken as error:
+            msg = f"{error.message}; {self._way_out}"
+            raise DistillwatchError(msg) from error
+        number = int(last["n"]) if last else 0
+        # A writer that died between line and head leaves the head one line behind, or, at the first line, none.
+        if kept is None and number > 1:
+            msg = f"{self.head} is missing: whether lines after {number} were removed cannot be told; {self._way_out}"
+            raise DistillwatchError(msg)
+        if kept is not None and kept[0] > number:
+            lines = f"lines {number + 1} to {kept[0]} were" if kept[0] > number + 1 else f"line {kept[0]} was"
+            msg = f"{self.path} ends at line {number} and had {kept[0]}: {lines} removed; {self._way_out}"
+            raise DistillwatchError(msg)
+        if kept is not None and last is not None and kept[0] == number and kept[1] != last["hash"]:
+            msg = f"{self.path}, line {number} is not the one that was written: {self.head.name} has another hash; {self._way_out}"
+            raise DistillwatchError(msg)
+
+    @property
+    def _way_out(self) -> str:
+        return (
+            "no query runs without a record: put both files back as they were, or keep them as evidence elsewhere "
+            "and the next query begins a new record (or name another with --audit FILE)"
+        )
 
     def _put(self, place: int, last: Mapping[str, Any] | None, document: dict[str, object]) -> Entry:
         whole: dict[str, object] = {
@@ -167,9 +197,15 @@ class AuditLog:
         }
         whole["hash"] = digest(whole)
         data = _canonical(whole) + b"\n"
-        if os.write(place, data) != len(data):
-            raise OSError(28, "the disk is full")
-        os.fsync(place)
+        size = os.fstat(place).st_size
+        try:
+            _write_all(place, data)
+            os.fsync(place)
+        except OSError:
+            # Half a line is not left for whoever checks; what cannot be taken away is said by the next writer.
+            with suppress(OSError):
+                os.ftruncate(place, size)
+            raise
         self._write_head(whole)
         return Entry(whole)
 
@@ -177,8 +213,12 @@ class AuditLog:
         data = _canonical({"n": last["n"], "hash": last["hash"]}) + b"\n"
         place = os.open(self.head, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
+            new = os.fstat(place).st_size == 0
             os.pwrite(place, data, 0)
             os.ftruncate(place, len(data))
+            if new:
+                # An older head is no harm after the machine's power went; an empty one would be.
+                os.fsync(place)
         finally:
             os.close(place)
 
@@ -196,11 +236,27 @@ class AuditLog:
     def __iter__(self) -> Iterator[Entry]:
         return self.entries()
 
-    def lines(self) -> Iterator[bytes]:
-        """The file's lines as they are."""
+    def lines(self, size: int | None = None) -> Iterator[bytes]:
+        """The file's lines as they are, up to so many bytes."""
         if self.path.exists():
             with self.path.open("rb") as file:
-                yield from file
+                for line in file:
+                    if size is not None and size <= 0:
+                        return
+                    yield line if size is None else line[:size]
+                    size = None if size is None else size - len(line)
+
+    def standing(self) -> tuple[tuple[int, str] | None, int]:
+        """The head (number and hash of the last line) and the record's size, at a moment when nobody writes."""
+        try:
+            place = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return _kept(self), 0
+        try:
+            fcntl.flock(place, fcntl.LOCK_SH)
+            return _kept(self), os.fstat(place).st_size
+        finally:
+            os.close(place)
 
     def verify(self, *, head: str | None = None) -> Verified:
         """Check every line.
@@ -221,9 +277,9 @@ class AuditLog:
 def verify(path: str | os.PathLike[str], *, head: str | None = None) -> Verified:
     """Check every line of a record; see `AuditLog.verify`."""
     log = AuditLog(path)
-    kept = _kept(log)
+    kept, size = log.standing()
     previous, count, seen = BEGINNING, 0, {BEGINNING}
-    for number, line in enumerate(log.lines(), 1):
+    for number, line in enumerate(log.lines(size), 1):
         document = _parsed(log.path, number, line)
         if document.get("hash") != digest(document):
             raise AuditBroken(number, f"{log.path}, line {number} was changed: it does not fit its hash")
@@ -268,6 +324,12 @@ def digest(document: Mapping[str, object]) -> str:
     return hashlib.sha256(_canonical({k: v for k, v in document.items() if k != "hash"})).hexdigest()
 
 
+def _write_all(place: int, data: bytes) -> None:
+    """One write, so that lines of several writers never mix; where it is short, the disk is full."""
+    if os.write(place, data) != len(data):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
 def _canonical(document: Mapping[str, object]) -> bytes:
     return json.dumps(
         document, sort_keys=True, separators=(",", ":"), ensure_ascii=True, default=str
@@ -291,7 +353,11 @@ def _parsed(path: Path, number: int, line: bytes) -> dict[str, Any]:
 
 def _kept(log: AuditLog) -> tuple[int, str] | None:
     try:
-        document = json.loads(log.head.read_bytes())
+        data = log.head.read_bytes()
+        # A writer died, or the disk was full, between making the file and filling it.
+        if not data:
+            return None
+        document = json.loads(data)
         return int(document["n"]), str(document["hash"])
     except FileNotFoundError:
         return None

@@ -10,7 +10,6 @@ import socket
 import subprocess
 import sys
 import threading
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +24,8 @@ _START_SECONDS = 120
 _CHILD_SECONDS = 60
 # A pipe that holds more needs fewer turns; the kernel's usual most for anybody.
 _PIPE_BYTES = 1 << 20
+# Beside the rows: what Arrow says about them, and messages.
+_SLACK_BYTES = 64 << 20
 _SET_PIPE_SIZE = 1031
 
 
@@ -103,6 +104,18 @@ def _end_bases() -> None:
     with _BASE_LOCK:
         while _BASES:
             _BASES.pop().close()
+
+
+def _pipe() -> tuple[int, int]:
+    """Two ends of a stream, the child's and ours.
+
+    Sockets and not a pipe: a pipe can be opened anew by its name in ``/proc/self/fd``, which Landlock does not
+    refuse, and then SQL that writes to files could write answers, or ask questions, by itself.
+    """
+    theirs, ours = socket.socketpair()
+    for each in (theirs, ours):
+        each.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _PIPE_BYTES)
+    return theirs.detach(), ours.detach()
 
 
 class Warden:
@@ -187,13 +200,9 @@ class Warden:
     def start_child(self, about: Mapping[str, Any]) -> dict[str, Any]:
         """Fork a child and wait until its views stand; what it says about itself, with its ``pid``."""
         self.drop_child()
-        asked, self._asking = os.pipe()
-        self._answers, answers = os.pipe()
+        asked, self._asking = _pipe()
+        answers, self._answers = _pipe()
         try:
-            import fcntl
-
-            with suppress(OSError):
-                fcntl.fcntl(self._answers, _SET_PIPE_SIZE, _PIPE_BYTES)
             started = self._ask({"do": "start", **about}, (asked, answers))
         finally:
             os.close(asked)
@@ -284,26 +293,37 @@ class Warden:
                 if cancelled():
                     self._ask({"do": "kill", "reason": "cancelled"})
                     return None
-            frame = frames.read_frame(self._answers)
+            # The child cuts its answer and its messages; one that does not is not ours any more.
+            try:
+                frame = frames.read_frame(self._answers, most * 2 + _SLACK_BYTES - len(collected))
+            except ValueError:
+                self._ask({"do": "kill", "reason": "answer"})
+                return None
             if frame is None:
                 return None
             kind, payload = frame
             if kind == frames.BATCHES:
                 collected += payload
-                # The child cuts its answer; one that does not is not ours any more.
-                if len(collected) > most * 2 + (64 << 20):
-                    self._ask({"do": "kill", "reason": "answer"})
-                    return None
-            elif kind in {frames.END, frames.REFUSED, frames.FAILED}:
-                return kind, json.loads(payload)
-            else:
+                continue
+            end = _ending(kind, payload)
+            if end is None:
                 self._ask({"do": "kill", "reason": "protocol"})
-                return None
+            return end
 
     def close(self) -> None:
         """End the warden, and with it the child: it kills it when it reads the end of the socket."""
         self.drop_child()
         self._channel.close()
+
+
+def _ending(kind: bytes, payload: bytes) -> tuple[bytes, dict[str, Any]] | None:
+    """What the last frame says; None when a child that keeps to the rules would not say it."""
+    wanted = {frames.END: "truncated", frames.REFUSED: "message", frames.FAILED: "message"}.get(kind)
+    try:
+        document = json.loads(payload)
+    except (ValueError, RecursionError):
+        return None
+    return (kind, document) if isinstance(document, dict) and wanted in document else None
 
 
 def _unless_error(answer: dict[str, Any]) -> dict[str, Any]:
@@ -323,5 +343,6 @@ def _killed(report: Mapping[str, Any], seconds: float, memory: int) -> QueryKill
         ),
         "cancelled": "the query was cancelled",
         "answer": "the answer was larger than it may be",
+        "SIGKILL": "the query's process was killed from outside; perhaps the machine's memory was out: ask for less, or again",
     }
     return QueryKilled(reason, words.get(reason, f"the query's process died ({reason}); ask in another way"))

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import threading
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.clock import SystemClock
 from pipeline.errors import DistillwatchError, QueryFailed, QueryKilled, SandboxMissing, UsageError
-from pipeline.sandbox import frames, landlock
+from pipeline.sandbox import frames, landlock, values
 from pipeline.sandbox.audit import AuditLog, Entry
 from pipeline.sandbox.catalogue import Catalogue
-from pipeline.sandbox.limits import DEFAULT_LIMITS, Answer, Limits, types_of
+from pipeline.sandbox.limits import DEFAULT_LIMITS, Answer, Limits
 from pipeline.sandbox.process import Warden
 
 if TYPE_CHECKING:
@@ -152,14 +151,15 @@ class Sandbox:
         QueryKilled
             It went over a limit or was cancelled.
         """
-        values = dict(parameters or {})
+        given = dict(parameters or {})
         limits = limits or self.limits
         if len(sql) > frames.MOST_TEXT:
             msg = f"the query has {len(sql)} characters; {frames.MOST_TEXT} are the most"
             raise UsageError(msg)
+        frames.check_text("the query", sql)
         request = {
             "sql": sql,
-            "parameters": {name: frames.pack(name, value) for name, value in values.items()},
+            "parameters": frames.pack_all(given),
             "gate": _gate,
             "rows": limits.rows,
             "bytes": limits.answer_bytes,
@@ -170,7 +170,7 @@ class Sandbox:
                 who=who or self.who,
                 case=case if case is not None else self.case,
                 sql=sql,
-                parameters=values,
+                parameters=given,
                 manifest=self.manifest,
                 guard=self.guard,
                 **({} if _gate else {"gate": "off"}),
@@ -190,7 +190,7 @@ class Sandbox:
                 milliseconds=milliseconds,
                 **({"truncated": True} if end["truncated"] else {}),
             )
-        return Answer(table, sql, values, milliseconds, bool(end["truncated"]), self.manifest, entry.hash)
+        return Answer(table, sql, given, milliseconds, bool(end["truncated"]), self.manifest, entry.hash)
 
     def _record(self, entry: Entry, error: BaseException, began: float) -> None:
         outcome = "failed"
@@ -324,21 +324,7 @@ def _table(data: bytearray) -> pa.Table:
         table = pa.ipc.open_stream(pa.py_buffer(data)).read_all()
         # The bytes come from a process that ran somebody's SQL.
         table.validate(full=True)
-        return _plain_integers(table)
+        return values.readable(table)
     except pa.ArrowException as error:
         msg = f"the answer cannot be read ({error}); cast what is too wide, as in x::double or x::varchar"
         raise QueryFailed(msg) from error
-
-
-def _plain_integers(table: pa.Table) -> pa.Table:
-    """Sums of integers are 128 bits wide in DuckDB and would come as decimals: as int64 where they fit."""
-    import pyarrow as pa
-
-    for place, kind in enumerate(types_of(table)):
-        if kind in {"HUGEINT", "UHUGEINT"} and pa.types.is_decimal(table.schema.field(place).type):
-            field = table.schema.field(place)
-            with suppress(pa.ArrowInvalid):
-                table = table.set_column(
-                    place, field.with_type(pa.int64()), table.column(place).cast(pa.int64())
-                )
-    return table

@@ -23,6 +23,7 @@ _SET_PDEATHSIG = 1
 # Of the memory that a query may take, DuckDB gets this part by itself: then most large queries end with its
 # error, which names what to change, and not with a kill.
 _DUCKDB_PART = 0.75
+_MOST_MESSAGE = 4000
 
 
 def resolve(lake: str, number: int | None) -> Sources:
@@ -152,13 +153,21 @@ def _serve(connection: Any, known: Catalogue, request: Mapping[str, Any], answer
             _compare(wanted, parameters)
         to_frames(cursor, request, parameters, answers)
     except UsageError as error:
-        frames.write_json(answers, frames.REFUSED, {"message": error.message})
+        frames.write_json(answers, frames.REFUSED, {"message": _shortened(error.message)})
     except RecursionError:
         frames.write_json(
             answers,
             frames.REFUSED,
             {"message": "the query is nested too deeply; a session reads simpler ones"},
         )
+    except (duckdb.FatalException, duckdb.InternalException) as error:
+        # DuckDB does nothing more after one of these; the next query needs another process.
+        message, _, _ = str(error).partition("\n\nStack Trace")
+        frames.write_json(answers, frames.FAILED, {"message": _shortened(message), "fatal": True})
+    except duckdb.OutOfMemoryException as error:
+        # What DuckDB advises after that are settings, which are locked here.
+        message = f"{str(error).partition(chr(10))[0]}; ask for less, or give it more memory (--memory-limit)"
+        frames.write_json(answers, frames.FAILED, {"message": _shortened(message)})
     except (
         duckdb.Error,
         MemoryError,
@@ -168,10 +177,16 @@ def _serve(connection: Any, known: Catalogue, request: Mapping[str, Any], answer
         OSError,
         ArithmeticError,
     ) as error:
-        frames.write_json(answers, frames.FAILED, {"message": str(error) or repr(error)})
+        frames.write_json(answers, frames.FAILED, {"message": _shortened(str(error) or repr(error))})
     finally:
         with suppress(Exception):
             cursor.close()
+
+
+def _shortened(message: str) -> str:
+    """A message may quote a value: a hundred megabytes of it, or what plays tricks on the terminal that shows it."""
+    shown = "".join(each if each.isprintable() or each in "\n\t" else "�" for each in message[:_MOST_MESSAGE])
+    return shown if len(message) <= _MOST_MESSAGE else f"{shown}… ({len(message)} characters)"
 
 
 def _compare(wanted: frozenset[str], given: Mapping[str, object]) -> None:

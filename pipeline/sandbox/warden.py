@@ -31,6 +31,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _WATCH_SECONDS = 0.01
+# How long a child that closed its pipe has until it is gone by itself: then how it ended can be told.
+_LEAVING_SECONDS = 0.5
+# Less than the parent waits, so that it hears why.
+_READING_SECONDS = 100
 # What the loader, the C library and DuckDB read. Nothing here is about a person or another process.
 SYSTEM = (
     "/usr/lib",
@@ -102,6 +106,8 @@ def _in_a_fork(settings: Mapping[str, Any]) -> Any:
         try:
             from pipeline.sandbox.session import resolve
 
+            # A pipe in the place of one of the lake's files would be waited for, for ever.
+            signal.alarm(_READING_SECONDS)
             try:
                 found: Any = resolve(settings["lake"], settings["manifest"])
             except Exception as error:  # handed over
@@ -113,7 +119,10 @@ def _in_a_fork(settings: Mapping[str, Any]) -> Any:
     os.close(theirs)
     with os.fdopen(ours, "rb") as file:
         data = file.read()
-    os.waitpid(pid, 0)
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    if code == -signal.SIGALRM:
+        msg = f"the lake could not be read within {_READING_SECONDS} s: {settings['lake']}; see that all in it are plain files"
+        raise DistillwatchError(msg)
     # Our own fork's bytes, and it has run nobody's SQL.
     found = pickle.loads(data)  # noqa: S301
     if isinstance(found, Exception):
@@ -271,6 +280,13 @@ class _Warden:
             return
         if not reason:
             # It closed its pipe, so it is on its way out; it does not get long.
+            until = self._clock.monotonic() + _LEAVING_SECONDS
+            while self._clock.monotonic() < until:
+                pid, status = os.waitpid(child.pid, os.WNOHANG)
+                if pid:
+                    child.status = os.waitstatus_to_exitcode(status)
+                    return
+                select.select([], [], [], _WATCH_SECONDS)
             reason = "exit"
         self._end(child, reason)
 

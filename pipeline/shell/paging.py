@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pipeline.cli.sql_answers import print_rows_of
+from pipeline.cli.sql_rows import harmless
 
 if TYPE_CHECKING:
     from pipeline.cli.output import Format
@@ -23,7 +24,7 @@ def show(answer: Answer, format_: Format, *, pager: bool) -> None:
     """Print an answer, through the pager when it is longer or wider than the screen."""
     text = io.StringIO()
     print_rows_of(answer, format_, width=None, stream=text)
-    show_text(text.getvalue(), pager=pager)
+    show_text(harmless(text.getvalue(), lines=True), pager=pager)
 
 
 def show_text(text: str, *, pager: bool) -> None:

@@ -62,6 +62,8 @@ _CATALOGUE = {
 _SHOWN = frozenset({"tables", "__show_tables_expanded", ""})
 _NAME = re.compile(r"[a-z_][a-z0-9_]*")
 _DEEPEST = 150
+# How DuckDB begins to say that a statement is another one.
+_ONLY_SELECT = "Only SELECT statements"
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +133,10 @@ def check_statement(connection: Any, query: str, known: Catalogue | None = None)
     duckdb.Error
         The text is not SQL.
     """
+    if "\0" in query:
+        # DuckDB 1.5 ends there, and what follows would be in the record and not in the check.
+        msg = f"the query has a zero byte at character {query.index(chr(0)) + 1}; write chr(0) where one is meant"
+        raise UsageError(msg)
     # fetchall: DuckDB 2 takes a result that was not read to its end for one that is still running.
     tree = json.loads(
         connection.execute("select json_serialize_sql($query)", {"query": query}).fetchall()[0][0]
@@ -139,7 +145,7 @@ def check_statement(connection: Any, query: str, known: Catalogue | None = None)
     if tree["error"] and tree.get("error_type") == "parser":
         connection.extract_statements(query)
     if tree["error"]:
-        raise UsageError(_other(query))
+        raise UsageError(_other(query, str(tree.get("error_message", ""))))
     found = tree["statements"]
     if not found:
         msg = "the query is empty; write a SELECT, or name a playbook (--list shows them)"
@@ -155,10 +161,12 @@ def _several(count: int) -> str:
     return f"the query has {count} statements; a session runs one SELECT at a time"
 
 
-def _other(query: str) -> str:
-    """Why a text that is SQL and not only SELECT is refused."""
+def _other(query: str, told: str) -> str:
+    """Why a text that is SQL and not only SELECT is refused; ``told``: what DuckDB said."""
     import duckdb
 
+    if _ONLY_SELECT not in told:
+        return f"the query cannot be read: {told}"
     places = [place for place, _ in duckdb.tokenize(query)]
     ends = [place for place in places if query.encode()[place : place + 1] == b";"]
     begun = sum(
@@ -176,6 +184,11 @@ def _other(query: str) -> str:
     return (
         f"the query is a {kind} statement that SQL here does not run; a session only reads: write one SELECT"
     )
+
+
+def _lower(name: str) -> str:
+    """As DuckDB compares names: it lowers ASCII only, where Python makes a ``k`` of the Kelvin sign."""
+    return name.lower() if name.isascii() else name
 
 
 class _Check:
@@ -225,10 +238,10 @@ class _Check:
                 self._walk(value, scope, recurring, depth + 1)
 
     def _cte(self, name: str) -> str:
-        if not _NAME.fullmatch(name.lower()):
+        if not _NAME.fullmatch(_lower(name)):
             msg = f"the name {name!r} after WITH has to be a plain one: letters, digits and _"
             raise UsageError(msg)
-        return name.lower()
+        return _lower(name)
 
     def _node(self, kind: str, part: Tree, scope: Scope, recurring: Scope) -> None:
         if kind in _READING_NODES or kind in _MODIFIERS or kind.endswith("_TYPE_INFO"):
@@ -246,7 +259,7 @@ class _Check:
             self._table_function(function)
 
     def _relation(self, part: Tree, scope: Scope, recurring: Scope) -> None:
-        name, schema = str(part["table_name"]).lower(), str(part["schema_name"]).lower()
+        name, schema = _lower(str(part["table_name"])), _lower(str(part["schema_name"]))
         self._same_path(part, part["table_name"])
         if part.get("at_clause"):
             msg = f"{name} has no versions; --as-of MANIFEST opens a session on an earlier state"
@@ -280,7 +293,7 @@ class _Check:
             raise UsageError(msg)
 
     def _table_function(self, part: Tree) -> None:
-        name = str(part.get("function_name", "")).lower()
+        name = _lower(str(part.get("function_name", "")))
         if name not in _TABLE_FUNCTIONS and name not in self._known.table_macros:
             msg = f"the table function {name} is not among those that a session calls: files and settings are not read"
             raise UsageError(msg)
@@ -294,7 +307,7 @@ class _Check:
             self._function(part)
 
     def _function(self, part: Tree) -> None:
-        name = str(part["function_name"]).lower()
+        name = _lower(str(part["function_name"]))
         schema, database = str(part.get("schema") or "").lower(), str(part.get("catalog") or "").lower()
         self._same_path(part, part["function_name"])
         known = (

@@ -103,14 +103,15 @@ class Count:
             {"wrote": 0, "read outside": 0, "called": 0, "outlived": 0, "passed the check": 0}
         )
         self.slowest = 0.0
+        self.named: list[str] = []
 
-    def look(self, world: Any, before: dict[str, str], content: bytes, seconds: float, limit: float) -> None:
-        """After one statement."""
-        self.harm["wrote"] += world.state() != before
-        self.harm["read outside"] += self.secret in content
-        self.harm["called"] += len(world.connections)
-        self.harm["outlived"] += seconds > limit + 1
-        self.slowest = max(self.slowest, seconds - limit)
+    def look(self, name: str, found: dict[str, int], late: float) -> None:
+        """After one statement: what it did, and how late after its limit it ended (less than 0: before)."""
+        for harm, number in found.items():
+            if number:
+                self.harm[harm] += number
+                self.named.append(f"{harm}: {name} ({late:+.2f} s)")
+        self.slowest = max(self.slowest, late)
 
 
 def digest(state: dict[str, str]) -> str:
@@ -144,7 +145,11 @@ def run(world: Any, secret: str, folder: Path, *, verbose: bool, own: bool) -> b
         for statement in statements:
             sql, costs = world.fill(statement["sql"]), bool(statement.get("costs"))
             said = {"check": checked(opened, sql)}
-            count.harm["passed the check"] += said["check"] == "passed" and not costs
+            count.look(
+                f"{statement['tries']}, check",
+                {"passed the check": said["check"] == "passed" and not costs},
+                -LIMITS.seconds,
+            )
             for name, session, how in [
                 ("together", sandbox, {}),
                 ("unchecked", unchecked, WITHOUT),
@@ -154,7 +159,14 @@ def run(world: Any, secret: str, folder: Path, *, verbose: bool, own: bool) -> b
                 if how and (own or not still_answers(session)):
                     session._warden.drop_child()
                 said[name], content, seconds = ended(session, sql, **how)
-                count.look(world, before, content, seconds, LIMITS.seconds)
+                late = seconds - LIMITS.seconds
+                found = {
+                    "wrote": world.state() != before,
+                    "read outside": count.secret in content,
+                    "called": len(world.connections),
+                    "outlived": late > 1,
+                }
+                count.look(f"{statement['tries']}, {name}", found, late)
             for name, how_it_ended in said.items():
                 outcomes[name][how_it_ended] += 1
             if verbose:
@@ -165,6 +177,8 @@ def run(world: Any, secret: str, folder: Path, *, verbose: bool, own: bool) -> b
     print(
         f"{len(statements)} statements:", ", ".join(f"{number} {what}" for what, number in count.harm.items())
     )
+    for each in count.named:
+        print(each)
     print(f"latest end after its limit: {count.slowest:.2f} s")
     print("digest before", digest(before)[:16], "after", digest(after)[:16])
     return not sum(count.harm.values()) and after == before and tampered(log)

@@ -172,6 +172,76 @@ def test_a_damaged_end_is_not_built_upon(log: AuditLog) -> None:
         fill(log)
 
 
+@pytest.mark.parametrize("left", range(10))
+def test_a_cut_end_is_not_built_upon(log: AuditLog, left: int) -> None:
+    # The next line would take the missing one's number, and the head with it: nothing would show any more.
+    put(log, lines(fill(log))[:left])
+    with pytest.raises(DistillwatchError, match=rf"ends at line {left} and had 10.*--audit FILE"):
+        fill(log, 1)
+    assert broken_at(log) == left + 1
+
+
+def test_a_record_whose_last_line_was_made_up_is_not_built_upon(log: AuditLog) -> None:
+    changed = lines(fill(log))
+    put(log, [*changed[:9], rewritten(changed[9], who="lee")])
+    with pytest.raises(DistillwatchError, match=r"line 10 is not the one that was written"):
+        fill(log, 1)
+
+
+@pytest.mark.parametrize("content", [None, "", "{", '{"n": 10}'])
+def test_without_its_head_a_record_is_not_built_upon(log: AuditLog, content: str | None) -> None:
+    fill(log).head.unlink()
+    if content is not None:
+        log.head.write_text(content)
+    with pytest.raises(DistillwatchError, match=r"head is missing|head cannot be read"):
+        fill(log, 1)
+
+
+def test_a_record_that_is_gone_is_told_by_its_head(log: AuditLog) -> None:
+    fill(log).path.unlink()
+    assert broken_at(log) == 1
+    with pytest.raises(DistillwatchError, match=r"ends at line 0 and had 10: lines 1 to 10 were removed"):
+        fill(log, 1)
+
+
+def test_both_files_put_away_begin_a_new_record(log: AuditLog, tmp_path: Path) -> None:
+    put(log, lines(fill(log))[:6])
+    (tmp_path / "kept").mkdir()
+    for file in (log.path, log.head):
+        file.rename(tmp_path / "kept" / file.name)
+    assert fill(log, 1).verify().lines == 2
+
+
+def test_a_writer_that_died_at_the_first_line_does_no_harm(log: AuditLog) -> None:
+    log.note("began")
+    log.head.write_text("")
+    log.note("went on")
+    assert log.verify().lines == 2
+
+
+def test_an_older_copy_of_both_files_needs_a_hash_from_elsewhere(log: AuditLog) -> None:
+    before = [file.read_bytes() for file in (fill(log).path, log.head)]
+    noted = fill(log).verify().head
+    for file, content in zip((log.path, log.head), before, strict=True):
+        file.write_bytes(content)
+    assert log.verify().lines == 10
+    with pytest.raises(AuditBroken, match=r"no line .* has the hash"):
+        log.verify(head=noted)
+
+
+def test_it_is_checked_while_others_write(log: AuditLog) -> None:
+    fill(log)
+    context = multiprocessing.get_context("spawn")
+    process = context.Process(target=_write, args=(str(log.path), "p"))
+    process.start()
+    seen = {log.verify().lines}
+    while process.is_alive():
+        seen.add(log.verify().lines)
+    process.join()
+    assert log.verify().lines == 60
+    assert max(seen) <= 60
+
+
 def test_long_lines_are_found_again(log: AuditLog) -> None:
     for length in (10, 100_000, 70_000, 3):
         log.asked(who="kim", case=None, sql="x" * length, parameters={}, manifest=1)
@@ -236,6 +306,18 @@ def test_no_record_no_query(lake_of: Callable[[], Any], tmp_path: Path, needs_la
         session._run = lambda *_given, **_named: pytest.fail("it ran")  # type: ignore[method-assign]
         with pytest.raises(DistillwatchError, match="--audit FILE"):
             session.ask("select 1")
+
+
+def test_a_disk_that_fills_up_leaves_no_half_line(log: AuditLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(log)
+    whole = log.path.read_bytes()
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda place, data: write(place, data[:40]))
+    with pytest.raises(DistillwatchError, match=r"cannot be written \(No space left"):
+        fill(log, 1)
+    monkeypatch.undo()
+    assert log.path.read_bytes() == whole
+    assert fill(log, 1).verify().lines == 12
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")  # noqa: PTH110

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -10,7 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.cli.main import run
+from pipeline.cli.output import Format
 from pipeline.cli.sql_options import Size, login_name
+from pipeline.cli.sql_rows import print_answer
 from pipeline.sandbox import landlock
 
 if TYPE_CHECKING:
@@ -57,6 +62,42 @@ def test_files_for_programs(lake: Path, ask: Any, tmp_path: Path) -> None:
         "answer.parquet",
         "lake",
     ]
+
+
+def test_what_python_has_no_value_for_is_written_all_the_same(lake: Path, ask: Any, tmp_path: Path) -> None:
+    query = (
+        "select map {[1]: 2} as m, 'infinity'::timestamp as t, json('[' || repeat('9', 5000) || ']') as j, "
+        "json(repeat('[', 2000) || repeat(']', 2000)) as d"
+    )
+    ((row,),) = [json.loads(ask("sql", "--lake", lake, "-c", query, "--format", "json")[1])]
+    assert (row["m"], row["t"], row["j"]) == ([[[1], 2]], "infinity", f"[{'9' * 5000}]")
+    assert row["d"] == "[" * 2000 + "]" * 2000
+    code, _, err = ask(
+        *("sql", "--lake", lake, "-c", "select union_value(k := 1) as u", "--format", "parquet"),
+        *("--out", tmp_path / "x.parquet"),
+    )
+    assert (code, "x::varchar" in err, (tmp_path / "x.parquet").exists()) == (2, True, False)
+
+
+@pytest.mark.parametrize("format_", ["table", "csv", "json"])
+def test_an_answer_plays_no_tricks_on_a_terminal(format_: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Screen(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    screen = Screen()
+    monkeypatch.setattr(sys, "stdout", screen)
+    name, value = "n\x1b[8m", "a\x1b]0;b\x9b2J\u202ec"
+    print_answer([name], ["VARCHAR"], [(value,)], Format(format_), width=80)
+    # A table has the styles of its own heading.
+    text = re.sub(r"\x1b\[[013]*m", "", screen.getvalue())
+    assert not set(text) & {"\x1b", "\x9b", "\u202e"}
+    assert "n�[8m" in text or "n\\u001b[8m" in text
+
+
+def test_an_error_plays_no_tricks_on_a_terminal(lake: Path, ask: Any) -> None:
+    code, _, err = ask("sql", "--lake", lake, "-c", "select error('a' || chr(27) || '[2J')")
+    assert (code, "a�[2J" in err, "\x1b[2J" in err) == (1, True, False)
 
 
 def test_files_are_not_put_into_the_lake_nor_anywhere_else(lake: Path, ask: Any, tmp_path: Path) -> None:
@@ -143,6 +184,10 @@ def test_the_record_is_kept_shown_and_checked(lake: Path, ask: Any, tmp_path: Pa
     code, out, err = ask("audit", "verify", "--lake", lake)
     assert (code, out) == (1, "")
     assert "line 3 was changed" in err
+
+    file.unlink()
+    code, out, err = ask("audit", "verify", "--lake", lake)
+    assert (code, "ends at line 0 and had 6: line 1 was removed" in err) == (1, True)
 
     other = tmp_path / "elsewhere.jsonl"
     assert ask("sql", "--lake", lake, "-c", "select 1", "--audit", other)[0] == 0

@@ -126,6 +126,11 @@ SCOPES = [
     ("select distinct on (getvariable('x')) 1", "getvariable"),
     ("select 1 group by getvariable('x') having getvariable('x')", "getvariable"),
     ("select 1 qualify getvariable('x')", "getvariable"),
+    # What ends a statement for one version of DuckDB and not for the other; letters that only Python takes for ASCII.
+    ("select 1\0; copy (select 1) to 'x'", "zero byte at character 9"),
+    ("select * from raw.la\u212ae", "is no table of the session"),
+    ("with \u212a as (select 1) select * from k", "plain one"),
+    ("select ?, $a", "Mixing named and positional"),
 ]  # fmt: skip
 
 
@@ -224,7 +229,12 @@ def test_a_value_stays_a_value_in_every_parameter(
         if each.required and each.type != "text"
     }
     texts = [each.name for each in file.parameters if each.type == "text"]
-    plain = sandbox.playbook(file.name, {**others, **dict.fromkeys(texts, "nobody")}).table.num_rows
+    # A playbook is planned anew each time: what takes no text is not asked.
+    plain = (
+        sandbox.playbook(file.name, {**others, **dict.fromkeys(texts, "nobody")}).table.num_rows
+        if texts
+        else 0
+    )
     for value in values if texts else []:
         filled = value.replace("{outside}", str(world.outside)).replace(
             "{new}", str(world.folder / "written")

@@ -137,6 +137,37 @@ def test_one_allocation_far_too_large_fails_at_once(sandbox: Sandbox) -> None:
     assert sandbox.ask("select 1 as x").rows() == [{"x": 1}]
 
 
+def test_duckdbs_own_collapse_ends_a_query_and_not_the_session(sandbox: Sandbox) -> None:
+    # After an internal error a database answers nothing more.
+    with pytest.raises(QueryFailed, match="INTERNAL") as failed:
+        sandbox.ask("select reservoir_quantile(x, 0.5, 1000000000) from range(1000000000) t(x)")
+    assert "Stack Trace" not in failed.value.message
+    assert sandbox.ask("select 1 as x").rows() == [{"x": 1}]
+
+
+def test_a_crash_of_the_process_is_named(sandbox: Sandbox) -> None:
+    with pytest.raises(QueryKilled, match=r"process died \(SIGSEGV\)"):
+        sandbox.ask("select from_json('1', repeat('[', 100000) || '\"INT\"' || repeat(']', 100000))")
+    assert sandbox.ask("select 1 as x").rows() == [{"x": 1}]
+
+
+def test_a_warden_killed_within_a_query_is_said_and_recorded(sandbox: Sandbox) -> None:
+    sandbox.warm()
+    child = sandbox.child
+    assert child is not None
+
+    def kill() -> None:
+        at_work(child)
+        os.kill(sandbox._warden.about["pid"], signal.SIGKILL)
+
+    threading.Thread(target=kill).start()
+    with pytest.raises(QueryKilled, match="the process that watches queries is gone"):
+        sandbox.ask(ONE_CALL)
+    assert gone(child)
+    assert [entry.document for entry in sandbox.audit][-1]["outcome"] == "killed: gone"
+    assert sandbox.ask("select 5 as x").rows() == [{"x": 5}]
+
+
 def test_the_process_stays_warm_between_queries(sandbox: Sandbox) -> None:
     sandbox.ask("select 1")
     child = sandbox.child

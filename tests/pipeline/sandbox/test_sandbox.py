@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import struct
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
-from pipeline.errors import SandboxMissing, UsageError
+from pipeline.errors import QueryFailed, SandboxMissing, UsageError
 from pipeline.sandbox import Sandbox, landlock
-from pipeline.sandbox.frames import pack, unpack
+from pipeline.sandbox.frames import pack, read_frame, unpack
+from pipeline.sandbox.values import distinct_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,9 +67,88 @@ def test_values_arrive_as_they_are(sandbox: Sandbox, value: Any) -> None:
     assert sandbox.ask("select $v as v", {"v": value}).rows() == [{"v": value}]
 
 
-def test_what_cannot_be_bound_is_said(sandbox: Sandbox) -> None:
-    with pytest.raises(UsageError, match="parameter v is a set"):
-        sandbox.ask("select $v", {"v": {1}})
+@pytest.mark.parametrize(
+    ("sql", "parameters", "why"),
+    [
+        ("select $v", {"v": {1}}, "parameter v is a set"),
+        ("select $v", {"v": 10**5000}, "parameter v has 16610 bits"),
+        ("select $v", {"v": [1, 2**129]}, "parameter v has 130 bits"),
+        ("select $v", {"v": "\ud800"}, "parameter v is not Unicode text"),
+        ("select $v", {"v": "x" * (9 << 20)}, "the parameters take 9 MiB; 8 are the most"),
+        ("select $v", {"\ud800": 1}, "name of a parameter is not Unicode text"),
+        ("select '\ud800'", {}, "the query is not Unicode text"),
+        ("select 1\0; copy (select 1) to 'x'", {}, "zero byte at character 9"),
+        ("select ?, $a", {"a": 1}, "Mixing named and positional"),
+        ("select $a, $A", {"a": 1, "A": 2}, "no parameter 'A'; it takes a"),
+    ],
+)
+def test_what_cannot_be_asked_is_said(
+    sandbox: Sandbox, sql: str, parameters: dict[str, Any], why: str
+) -> None:
+    with pytest.raises(UsageError, match=why):
+        sandbox.ask(sql, parameters)
+
+
+def test_an_array_is_no_value(sandbox: Sandbox) -> None:
+    with pytest.raises(UsageError, match="parameter v is a ndarray"):
+        sandbox.ask("select $v", {"v": np.zeros(3)})
+    assert sandbox.ask("select $v as v", {"v": np.float32(0.5)}).rows() == [{"v": 0.5}]
+
+
+@pytest.mark.parametrize(
+    ("sql", "value"),
+    [
+        # Arrow has no unsigned integer of 128 bits: DuckDB hands over the upper half as negative numbers.
+        ("340282366920938463463374607431768211455::uhugeint", "340282366920938463463374607431768211455"),
+        ("[340282366920938463463374607431768211455::uhugeint]", "[340282366920938463463374607431768211455]"),
+        ("7::uhugeint", 7),
+        ("(-7)::hugeint", -7),
+        ("'0101'::bit", "0101"),
+        ("'12:00:00+02'::timetz", "12:00:00+02"),
+        ("'infinity'::timestamp", "infinity"),
+        ("'-infinity'::date", "-infinity"),
+        ("timestamp '290000-01-01 00:00:00'", "290000-01-01 00:00:00.000000"),
+        ("'2026-01-01 00:00:00.123456789'::timestamp_ns", "2026-01-01 00:00:00.123456789"),
+        ("'2026-01-01 00:00:00.123456'::timestamp_ns", datetime(2026, 1, 1, microsecond=123456)),
+        ("timestamp '9999-12-31 23:59:59'", datetime(9999, 12, 31, 23, 59, 59)),
+        ("timestamp '0001-01-01 00:00:00'", datetime(1, 1, 1)),
+        ("'a'::enum('a', 'b')", "a"),
+        ("union_value(k := 1)", 1),
+        ("{'a': 1}::variant", "{'a': 1}"),
+        ("null", None),
+    ],
+)
+def test_every_type_arrives_as_what_it_is(sandbox: Sandbox, sql: str, value: Any) -> None:
+    assert sandbox.ask(f"select {sql} as v").rows() == [{"v": value}]
+
+
+@pytest.mark.parametrize(
+    "sql", ["['infinity'::date]", "{'a': 'infinity'::timestamp}", "map {1: 'infinity'::date}"]
+)
+def test_a_time_without_end_inside_a_value_is_said(sandbox: Sandbox, sql: str) -> None:
+    with pytest.raises(QueryFailed, match=r"column v .* beyond the years 1 to 9999.*v::varchar"):
+        sandbox.ask(f"select {sql} as v")
+
+
+def test_a_hundred_thousand_columns_of_one_name_take_no_time() -> None:
+    names = distinct_names(["a"] * 100_000 + ["a_2"])
+    assert len(set(names)) == len(names)
+
+
+def test_a_message_that_quotes_a_large_value_is_cut(sandbox: Sandbox) -> None:
+    with pytest.raises(QueryFailed, match=r"… \(\d{7} characters\)") as failed:
+        sandbox.ask("select cast(repeat('x', 1000000) as int)")
+    assert len(failed.value.message) < 5000
+
+
+def test_a_frame_that_says_it_is_endless_is_not_waited_for() -> None:
+    ours, theirs = os.pipe()
+    os.write(theirs, struct.pack("<cQ", b"B", 1 << 60))
+    with pytest.raises(ValueError, match="a frame of"):
+        read_frame(ours, 1 << 20)
+    os.close(theirs)
+    assert read_frame(ours, 1 << 20) is None
+    os.close(ours)
 
 
 def test_playbooks_take_texts_and_typed_values(sandbox: Sandbox) -> None:
