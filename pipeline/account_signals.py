@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.backend import get_backend
+from pipeline.config import one_thread_per_product
 from pipeline.detectors.base import MIN_RECORDS
 from pipeline.errors import UsageError
 from pipeline.signals import Context, Population, SignalTable, signal_table
@@ -212,7 +213,8 @@ def _read(
     from multiprocessing import get_context
 
     # Fresh processes: a forked one would inherit locks that threads of Arrow or of a matrix library hold.
-    with ProcessPoolExecutor(workers, get_context("spawn"), _start, (parameters,)) as pool:
+    context = get_context("spawn")
+    with one_thread_per_product(), ProcessPoolExecutor(workers, context, _start, (parameters,)) as pool:
         waiting: deque[Future[_Read]] = deque()
         for task in (task for block in blocks for task in _tasks(block)):
             waiting.append(pool.submit(_read_there, task))

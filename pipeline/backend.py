@@ -75,6 +75,12 @@ class Backend(Protocol):
         """
         ...
 
+    def heavy_sums(
+        self, q: npt.NDArray[np.int8], starts: npt.NDArray[np.int64], parameters: Parameters, out: Sums
+    ) -> None:
+        """As `sums` for a caller that does not read ``out.topic``: half the product, where that saves anything."""
+        ...
+
     def topics(
         self,
         q: npt.NDArray[np.int8],
@@ -97,10 +103,26 @@ class NumpyBackend:
     ) -> None:
         """See `Backend.sums`."""
         x, product = grid_product(q, parameters.matrix, xp=np)
-        scores = product[:, :TOPICS]
-        turns = product[:, TOPICS : TOPICS + FEATURES]
-        projected = product[:, TOPICS + FEATURES :]
-        out.topic[...] = topics(scores, xp=np)
+        out.topic[...] = topics(product[:, :TOPICS], xp=np)
+        self._add_up(x, product[:, TOPICS:], starts, parameters, out)
+
+    def heavy_sums(
+        self, q: npt.NDArray[np.int8], starts: npt.NDArray[np.int64], parameters: Parameters, out: Sums
+    ) -> None:
+        """See `Backend.heavy_sums`."""
+        x, product = grid_product(q, parameters.heavy_matrix, xp=np)
+        self._add_up(x, product, starts, parameters, out)
+
+    def _add_up(
+        self,
+        x: npt.NDArray[np.float32],
+        product: npt.NDArray[np.float32],
+        starts: npt.NDArray[np.int64],
+        parameters: Parameters,
+        out: Sums,
+    ) -> None:
+        """All but the topics, from the vectors and their product with `Parameters.heavy_matrix`."""
+        turns, projected = product[:, :FEATURES], product[:, FEATURES:]
         out.norm2[...] = squared_norms(x, xp=np)
         segment_sum(x, starts, GRID_LIMIT, out.embedding_sum, xp=np, one_hot=one_hot_sum)
         waves = cosines(turns, parameters.phase_offset, parameters.cosines, xp=np)
@@ -193,6 +215,12 @@ class CudaTextBackend:
             getattr(out, name)[...] = self.download(getattr(result, name))
         for name in ("embedding_sum", "moment", "kernel_mean"):
             getattr(out, name)[...] = self.download(getattr(result, name)).view(np.int64)
+
+    def heavy_sums(
+        self, q: npt.NDArray[np.int8], starts: npt.NDArray[np.int64], parameters: Parameters, out: Sums
+    ) -> None:
+        """See `Backend.heavy_sums`; a device has the topics for nothing."""
+        self.sums(q, starts, parameters, out)
 
     def topics(
         self,

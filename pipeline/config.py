@@ -71,6 +71,26 @@ def trust_for_requests() -> Iterator[None]:
         del os.environ["REQUESTS_CA_BUNDLE"]
 
 
+@contextmanager
+def one_thread_per_product() -> Iterator[None]:
+    """Let processes that begin meanwhile run each matrix product in the thread that asks for it.
+
+    Several processes keep the processors busy by themselves. Products that spread over all processors besides wait for
+    each other by spinning, the longer the busier the machine is.
+    """
+    names = [
+        name
+        for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")
+        if name not in os.environ
+    ]
+    os.environ.update(dict.fromkeys(names, "1"))
+    try:
+        yield
+    finally:
+        for name in names:
+            os.environ.pop(name, None)
+
+
 def _folder(values: Mapping[str, str], name: str) -> Path | None:
     value = values.get(name, "").strip()
     return Path(value).expanduser() if value else None

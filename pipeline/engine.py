@@ -10,7 +10,7 @@ from pipeline.backend import Backend, Sums, get_backend
 from pipeline.errors import OutOfBounds, UsageError
 from pipeline.kernels.distinct import bottom_k
 from pipeline.kernels.histograms import count_cells
-from pipeline.measures import ENGINE_COLUMNS, Measures
+from pipeline.measures import ENGINE_COLUMNS, HEAVY_COLUMNS, HeavyMeasures, Measures
 from pipeline.profiles.keys import Grouping, account_ranks, group_rows
 from pipeline.profiles.schema import (
     CELL_OFFSETS,
@@ -18,13 +18,15 @@ from pipeline.profiles.schema import (
     DISTINCT_FIELDS,
     EMBEDDING_NORM2,
     FEATURES,
+    LIGHT_FIELDS,
     MOMENT_CELLS,
+    RECORDS,
     SKETCH,
 )
 from pipeline.profiles.table import Profiles
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     import numpy.typing as npt
     import pyarrow as pa
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
 DEFAULT_WINDOW_SECONDS = 3600
 DEFAULT_BLOCK_RECORDS = 8192
 
-__all__ = ["DEFAULT_BLOCK_RECORDS", "DEFAULT_WINDOW_SECONDS", "ENGINE_COLUMNS", "Engine"]
+__all__ = ["DEFAULT_BLOCK_RECORDS", "DEFAULT_WINDOW_SECONDS", "ENGINE_COLUMNS", "HEAVY_COLUMNS", "Engine"]
 
 
 class Engine:
@@ -110,8 +112,48 @@ class Engine:
             embedding_sum=sums.embedding_sum,
             moment=sums.moment,
             kernel_mean=sums.kernel_mean,
-            hashes=_sketches(measures, grouping, thick),
+            hashes=_sketches(measures.hashes, grouping, thick),
             heavy_from=heavy_from,
+        )
+
+    def heavy_parts(self, records: pa.Table) -> Profiles:
+        """Heavy parts of all records of each account, for whoever knows their light parts already.
+
+        Parameters
+        ----------
+        records
+            `HEAVY_COLUMNS`, any order.
+
+        Returns
+        -------
+        Profiles
+            One per account, of which light fields but ``records``, cells and ``window_start`` say nothing.
+
+        Raises
+        ------
+        OutOfBounds
+            A vector is longer than the grid allows.
+        """
+        measures = HeavyMeasures(records)
+        if measures.rows == 0:
+            return Profiles.empty(self.parameters)
+        grouping = group_rows(measures.accounts, np.zeros(measures.rows, np.int64))
+        groups = len(grouping.starts)
+        vectors = measures.embeddings(self.parameters.space.dimension)
+        sums = self._all_sums(vectors, grouping, topics=False)
+        self._check_norms(sums.norm2, grouping)
+        light = np.zeros((groups, len(LIGHT_FIELDS)), np.int64)
+        light[:, RECORDS] = np.diff(grouping.starts, append=measures.rows)
+        return Profiles(
+            parameters=self.parameters,
+            account_id=grouping.account_id,
+            window_start=grouping.window_start,
+            light=light,
+            cells=np.broadcast_to(np.int64(0), (groups, CELLS)),
+            embedding_sum=sums.embedding_sum,
+            moment=sums.moment,
+            kernel_mean=sums.kernel_mean,
+            hashes=_sketches(measures.hashes, grouping, np.ones(groups, bool)),
         )
 
     def profile_blocks(
@@ -157,10 +199,11 @@ class Engine:
             yield self.profiles(records.slice(low, high - low), heavy_from=heavy_from)
             low = high
 
-    def _all_sums(self, vectors: npt.NDArray[np.int8], grouping: Grouping) -> Sums:
-        """Topics and norms in the order of groups, and heavy sums of all groups."""
+    def _all_sums(self, vectors: npt.NDArray[np.int8], grouping: Grouping, *, topics: bool = True) -> Sums:
+        """Topics (or not) and norms in the order of groups, and heavy sums of all groups."""
         sums = self._room(len(grouping.order), len(grouping.starts))
-        self._accumulate(vectors, grouping.order, grouping.starts, sums)
+        fill = self.backend.sums if topics else self.backend.heavy_sums
+        self._accumulate(vectors, grouping.order, grouping.starts, sums, fill)
         return sums
 
     def _some_sums(
@@ -179,7 +222,8 @@ class Engine:
             kernel_mean=np.zeros((groups, FEATURES), dtype=np.int64),
         )
         part = self._room(int(in_thick.sum()), int(thick.sum()))
-        self._accumulate(vectors, grouping.order[in_thick], np.cumsum(sizes[thick]) - sizes[thick], part)
+        starts = np.cumsum(sizes[thick]) - sizes[thick]
+        self._accumulate(vectors, grouping.order[in_thick], starts, part, self.backend.sums)
         sums.topic[in_thick], sums.norm2[in_thick] = part.topic, part.norm2
         for name in ("embedding_sum", "moment", "kernel_mean"):
             getattr(sums, name)[thick] = getattr(part, name)
@@ -208,8 +252,9 @@ class Engine:
         order: npt.NDArray[np.int64],
         starts: npt.NDArray[np.int64],
         sums: Sums,
+        fill: Callable[[npt.NDArray[np.int8], npt.NDArray[np.int64], Parameters, Sums], None],
     ) -> None:
-        """Fill ``sums`` block by block; a group that spans blocks is carried over.
+        """Fill ``sums`` block by block with `Backend.sums` or `Backend.heavy_sums`; a group that spans blocks is carried over.
 
         ``order`` sorts the vectors by group, ``starts`` says where each group begins in that order.
         """
@@ -232,7 +277,7 @@ class Engine:
             carried = [part[0].copy() for part in _per_group(block)] if spans else []
             # Gathering a block at a time keeps the rows in cache for the product that follows.
             q = vectors[low:high] if in_order else vectors[order[low:high]]
-            self.backend.sums(q, np.maximum(starts[rows] - low, 0), self.parameters, block)
+            fill(q, np.maximum(starts[rows] - low, 0), self.parameters, block)
             for part, carry in zip(_per_group(block), carried, strict=False):
                 part[0] += carry
 
@@ -272,12 +317,16 @@ def _per_group(sums: Sums) -> tuple[npt.NDArray[np.int64], ...]:
     return sums.embedding_sum, sums.moment, sums.kernel_mean
 
 
-def _sketches(measures: Measures, grouping: Grouping, thick: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint64]:
+def _sketches(
+    hashes_of: Sequence[tuple[npt.NDArray[np.int64], npt.NDArray[np.uint64]]],
+    grouping: Grouping,
+    thick: npt.NDArray[np.bool_],
+) -> npt.NDArray[np.uint64]:
     """Bottom-k sketches, uint64[g, 3, 64]; all padding for groups that are not thick."""
     group = grouping.group
     wanted = None if thick.all() else thick[group]
     out = np.empty((len(grouping.starts), len(DISTINCT_FIELDS), SKETCH), dtype=np.uint64)
-    for number, (rows, hashes) in enumerate(measures.hashes):
+    for number, (rows, hashes) in enumerate(hashes_of):
         chosen = rows if wanted is None else rows[wanted[rows]]
         values = hashes if wanted is None else hashes[wanted[rows]]
         out[:, number] = bottom_k(group[chosen], values, len(grouping.starts), xp=np)

@@ -12,12 +12,14 @@ import pyarrow.parquet as pq
 
 from pipeline.account_signals import filled, hourly_activity
 from pipeline.clusters.ties import AccountTies
+from pipeline.config import one_thread_per_product
 from pipeline.detectors.base import MIN_RECORDS
 from pipeline.engine import ENGINE_COLUMNS, Engine
-from pipeline.lake.reader import account_shares, iter_profiles
+from pipeline.lake.reader import account_shares, iter_accounts
 from pipeline.lake.selection import below
 from pipeline.lake_records import record_blocks
 from pipeline.profiles import Profiles
+from pipeline.profiles.accounts import AccountWindows
 from pipeline.records.schema import KIND_RECORD
 from pipeline.signals import SIGNALS, Context, Population, SignalTable, signal_table
 from pipeline.signals.base import slim, slim_of
@@ -166,9 +168,9 @@ def read_accounts(
     if shared and _records(snapshot) >= SHARED_RECORDS:
         return LakeAccounts.joined(_read_shares(snapshot, engine, start, stop, workers, told), engine)
     blocks = (
-        iter_profiles(snapshot, engine, start, stop)
+        iter_accounts(snapshot, engine, start, stop)
         if vector is None
-        else _profiles_below(snapshot, engine, start, stop, vector)
+        else _accounts_below(snapshot, engine, start, stop, vector)
     )
     return _read(blocks, engine, told)
 
@@ -192,7 +194,7 @@ def _read_shares(
     done, found = 0, []
     # No more ranges than processes: each range reads the windows of every file around its ends once more.
     between = account_shares(snapshot, workers)
-    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+    with one_thread_per_product(), ProcessPoolExecutor(workers, get_context("spawn")) as pool:
         tasks = [
             pool.submit(_read_share, snapshot, engine.parameters, engine.window_seconds, start, stop, each)
             for each in between
@@ -213,11 +215,11 @@ def _read_share(
     between: tuple[str | None, str | None],
 ) -> _Packed:
     engine = Engine(parameters, window_seconds=window_seconds)
-    blocks = iter_profiles(snapshot, engine, start, stop, between=between)
+    blocks = iter_accounts(snapshot, engine, start, stop, between=between)
     return _Packed.of(_read(blocks, engine, lambda _: None))
 
 
-def _read(blocks: Iterable[Profiles], engine: Engine, told: Callable[[int], None]) -> LakeAccounts:
+def _read(blocks: Iterable[AccountWindows], engine: Engine, told: Callable[[int], None]) -> LakeAccounts:
     """What is kept of blocks of whole accounts in ascending order."""
     local = {name: signal for name, signal in SIGNALS.items() if not signal.needs_population}
     tables, parts, ties, first, last, activity = [], [], [], [], [], []
@@ -225,24 +227,15 @@ def _read(blocks: Iterable[Profiles], engine: Engine, told: Callable[[int], None
     done = 0
     deep: list[Profiles] | None = [Profiles.empty(engine.parameters)]
     for block in blocks:
-        accounts = block.by_account()
-        # Windows ascend within an account, so the last row of each has the newest.
-        change = np.flatnonzero(block.account_id[1:] != block.account_id[:-1])
-        ends = np.append(change, len(block) - 1)
-        last.append(block.window_start[ends])
+        accounts = block.accounts
+        last.append(block.last)
         first.append(accounts.window_start.copy())
-        activity.append(
-            Activity(
-                done + np.repeat(np.arange(len(ends)), np.diff(ends, prepend=-1)),
-                block.window_start.copy(),
-                block.records.copy(),
-            )
-        )
+        activity.append(Activity(done + block.row, block.start, block.records))
         population = population.plus(Population.of(accounts))
         tables.append(filled(signal_table(accounts, Context(), local)))
         parts.append(slim(accounts))
         scorable = accounts.take(accounts.records >= MIN_RECORDS)
-        ties.append(AccountTies.of(block))
+        ties.append(AccountTies.of_accounts(block))
         if deep is not None:
             deep.append(scorable)
             if sum(len(each) for each in deep) > DETAIL:
@@ -261,16 +254,16 @@ def _read(blocks: Iterable[Profiles], engine: Engine, told: Callable[[int], None
     )
 
 
-def _profiles_below(
+def _accounts_below(
     snapshot: Snapshot,
     engine: Engine,
     start: datetime | None,
     stop: datetime | None,
     vector: Mapping[str, int],
-) -> Iterator[Profiles]:
-    """Profiles of all accounts by account and window, from the records below an offset vector, in blocks of accounts."""
+) -> Iterator[AccountWindows]:
+    """All accounts from the records below an offset vector, in blocks."""
     for block in record_blocks(snapshot, None, start, stop, ENGINE_COLUMNS, vector=vector):
-        yield engine.profiles(block)
+        yield AccountWindows.of(engine.profiles(block))
 
 
 def last_window_end(snapshot: Snapshot, window_seconds: int) -> datetime | None:

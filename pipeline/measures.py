@@ -48,6 +48,9 @@ ENGINE_COLUMNS = (
 )
 """The columns of a records table that a profile is made from."""
 
+HEAVY_COLUMNS = ("account_id", "embedding", "prompt_hash", "template_hash", "client_network")
+"""Those that its heavy part is made from."""
+
 _FAILURES = frozenset({"error", "failure", "timeout"})
 _REFUSALS = frozenset({"refused", "refusal", "content_filter"})
 _DISTINCT_COLUMNS = ("prompt_hash", "template_hash")
@@ -162,16 +165,7 @@ class Measures:
         UsageError
             The column holds something else than d bytes a row.
         """
-        column = self._columns["embedding"]
-        if not pa.types.is_fixed_size_binary(column.type) or column.type.byte_width != dimension:
-            msg = f"column 'embedding' is {column.type}; this space needs fixed_size_binary({dimension})"
-            raise UsageError(msg)
-        if self.rows == 0:
-            return np.empty((0, dimension), dtype=np.int8)
-        values = np.frombuffer(column.buffers()[1], dtype=np.int8)
-        return values[column.offset * dimension : (column.offset + self.rows) * dimension].reshape(
-            -1, dimension
-        )
+        return _grid_vectors(self._columns["embedding"], dimension)
 
     def _light(self) -> npt.NDArray[np.int64]:
         out = np.zeros((len(LIGHT_FIELDS), self.rows), dtype=np.int64)
@@ -203,7 +197,7 @@ class Measures:
             "sampling_hashed_count": hash_buckets(self._sampling(), xp=np),
         }
         for column in ("prompt_hash", "template_hash", "system_prompt_hash"):
-            hashes, valid = self._hash_column(column)
+            hashes, valid = _hash_column(self._columns[column])
             if column in _DISTINCT_COLUMNS:
                 self.hashes.append(_present(hashes, valid))
             if column != "prompt_hash":
@@ -211,7 +205,7 @@ class Measures:
                     hash_buckets(hashes, xp=np), valid
                 )
         for column in ("client_network", "user_agent", "model"):
-            hashes, valid = self._text_hashes(column)
+            hashes, valid = _text_hashes(column, self._columns[column])
             if column == "client_network":
                 self.hashes.append(_present(hashes, valid))
             found[f"{column}_hashed_count"] = _masked(hash_buckets(hashes, xp=np), valid)
@@ -235,34 +229,16 @@ class Measures:
         """Whether the column has no value at all, as those have that a producer does not know."""
         return bool(self._columns[name].null_count == self.rows)
 
-    def _valid(self, name: str) -> npt.NDArray[np.bool_] | None:
-        """Which values are there; None means all of them."""
-        column = self._columns[name]
-        if column.null_count == 0:
-            return None
-        return np.asarray(pc.is_valid(column).to_numpy(zero_copy_only=False))
-
     def _log2(self, name: str) -> npt.NDArray[np.int64]:
         if self._absent(name):
             return np.full(self.rows, -1, dtype=np.int64)
-        return _masked(log2_buckets(self._numbers(name), xp=np), self._valid(name))
+        return _masked(log2_buckets(self._numbers(name), xp=np), _valid(self._columns[name]))
 
     def _distinct(self, name: str, test: Callable[[str], bool]) -> npt.NDArray[np.bool_]:
         """A test of a text column, made once per distinct value; nulls fail it."""
         codes, values = _encode(self._columns[name])
         answers = np.fromiter((test(value) for value in values), dtype=bool, count=len(values))
         return np.append(answers, False)[codes]  # code -1, null, takes the last
-
-    def _hash_column(self, name: str) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.bool_] | None]:
-        column = self._columns[name].cast(pa.uint64())
-        values = np.asarray(column.fill_null(0).to_numpy(zero_copy_only=False), dtype=np.uint64)
-        return clean_hashes(values, xp=np), self._valid(name)
-
-    def _text_hashes(self, name: str) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.bool_] | None]:
-        codes, values = _encode(self._columns[name])
-        table = np.fromiter((text_hash(name, value) for value in values), dtype=np.uint64, count=len(values))
-        valid = codes >= 0
-        return np.append(table, np.uint64(0))[codes], None if valid.all() else valid
 
     def _sampling(self) -> npt.NDArray[np.uint64]:
         """Hashes of the sampling parameters, uint64[n]; computed once per distinct combination."""
@@ -288,6 +264,59 @@ class Measures:
             (sampling_hash(*row) for row in zip(*columns, strict=True)), np.uint64, count=len(first)
         )
         return table[code]
+
+
+class HeavyMeasures:
+    """What the heavy part of a profile reads of n records: ``accounts``, grid vectors and ``hashes``, as in `Measures`.
+
+    Parameters
+    ----------
+    records
+        Needs `HEAVY_COLUMNS`, from records that were landed.
+    """
+
+    def __init__(self, records: pa.Table) -> None:
+        columns = {name: _whole(records.column(name)) for name in HEAVY_COLUMNS}
+        self.rows = records.num_rows
+        self.accounts = columns["account_id"]
+        self._embedding = columns["embedding"]
+        self.hashes = [_present(*_hash_column(columns[name])) for name in _DISTINCT_COLUMNS]
+        self.hashes.append(_present(*_text_hashes("client_network", columns["client_network"])))
+
+    def embeddings(self, dimension: int) -> npt.NDArray[np.int8]:
+        """As `Measures.embeddings`."""
+        return _grid_vectors(self._embedding, dimension)
+
+
+def _grid_vectors(column: pa.Array, dimension: int) -> npt.NDArray[np.int8]:
+    rows = len(column)
+    if not pa.types.is_fixed_size_binary(column.type) or column.type.byte_width != dimension:
+        msg = f"column 'embedding' is {column.type}; this space needs fixed_size_binary({dimension})"
+        raise UsageError(msg)
+    if rows == 0:
+        return np.empty((0, dimension), dtype=np.int8)
+    values = np.frombuffer(column.buffers()[1], dtype=np.int8)
+    return values[column.offset * dimension : (column.offset + rows) * dimension].reshape(-1, dimension)
+
+
+def _valid(column: pa.Array) -> npt.NDArray[np.bool_] | None:
+    """Which values are there; None means all of them."""
+    if column.null_count == 0:
+        return None
+    return np.asarray(pc.is_valid(column).to_numpy(zero_copy_only=False))
+
+
+def _hash_column(column: pa.Array) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.bool_] | None]:
+    column = column.cast(pa.uint64())
+    values = np.asarray(column.fill_null(0).to_numpy(zero_copy_only=False), dtype=np.uint64)
+    return clean_hashes(values, xp=np), _valid(column)
+
+
+def _text_hashes(name: str, column: pa.Array) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.bool_] | None]:
+    codes, values = _encode(column)
+    table = np.fromiter((text_hash(name, value) for value in values), dtype=np.uint64, count=len(values))
+    valid = codes >= 0
+    return np.append(table, np.uint64(0))[codes], None if valid.all() else valid
 
 
 def _whole(column: pa.ChunkedArray) -> pa.Array:

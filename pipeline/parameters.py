@@ -206,6 +206,13 @@ class Parameters:
         return fused
 
     @cached_property
+    def heavy_matrix(self) -> npt.NDArray[np.float32]:
+        """``[W | P]``, float32[d, 288], for when everything but topics is asked for."""
+        fused = np.ascontiguousarray(self.matrix[:, len(self.codebook) :])
+        fused.flags.writeable = False
+        return fused
+
+    @cached_property
     def codebook_matrix(self) -> npt.NDArray[np.float32]:
         """``codebook.T``, float32[d, 256], for when nothing but topics is asked for."""
         scores = np.ascontiguousarray(self.codebook.T.astype(np.float32))

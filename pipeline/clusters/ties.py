@@ -11,6 +11,7 @@ import numpy as np
 from pipeline import readings
 from pipeline.errors import UsageError
 from pipeline.parameters import AMPLITUDE
+from pipeline.profiles.accounts import MODELS, NEVER, AccountWindows
 from pipeline.profiles.schema import ASKABLE_FIELDS, CELL_OFFSETS, CELLS, FEATURES, LIGHT_FIELDS, SKETCH
 
 if TYPE_CHECKING:
@@ -24,8 +25,7 @@ HOUR_US = 3_600_000_000
 MOST_BINS = 512
 """Bins of activity; a longer period has bins of several hours."""
 
-NEVER = np.iinfo(np.int64).max
-_MODELS = ASKABLE_FIELDS["model_hashed_count"]
+_MODELS = ASKABLE_FIELDS[MODELS]
 
 
 @dataclass(frozen=True)
@@ -79,22 +79,19 @@ class AccountTies:
         UsageError
             A sum over an account's cells does not fit 32 bits.
         """
-        accounts = windows.by_account()
-        n = len(accounts)
-        if n and int(accounts.cells.max()) >= 2**31:
+        return cls.of_accounts(AccountWindows.of(windows))
+
+    @classmethod
+    def of_accounts(cls, windows: AccountWindows) -> AccountTies:
+        """Of accounts and their windows; as `of`."""
+        accounts = windows.accounts
+        if len(accounts) and int(accounts.cells.max()) >= 2**31:
             msg = (
                 f"an account has {int(accounts.cells.max())} records in one cell; score a shorter time range"
             )
             raise UsageError(msg)
-        change = np.flatnonzero(windows.account_id[1:] != windows.account_id[:-1]) + 1
-        row = np.zeros(len(windows), np.int64)
-        row[change] = 1
-        row = np.cumsum(row)
-        hour = windows.window_start // HOUR_US
-        first = np.full((n, _MODELS), NEVER, np.int64)
-        used_row, bucket = np.nonzero(windows.askable["model_hashed_count"])
-        np.minimum.at(first, (row[used_row], bucket), hour[used_row])
         count = np.maximum(accounts.records, 1).astype(np.float64)[:, None]
+        first = windows.model_first
         return cls(
             accounts.account_id,
             accounts.records.copy(),
@@ -104,8 +101,8 @@ class AccountTies:
             accounts.cells.astype(np.int32),
             accounts.light.copy(),
             accounts.hashes.copy(),
-            np.stack([row, hour, windows.records], axis=1) if n else np.empty((0, 3), np.int64),
-            first,
+            np.stack([windows.row, windows.start // HOUR_US, windows.records], axis=1),
+            np.where(first == NEVER, NEVER, first // HOUR_US),
         )
 
     @classmethod

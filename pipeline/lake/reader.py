@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.engine import ENGINE_COLUMNS
+from pipeline.engine import ENGINE_COLUMNS, HEAVY_COLUMNS
 from pipeline.errors import LakeError, SpaceMismatch
 from pipeline.lake.profile_files import MIN_RECORDS
 from pipeline.lake.rowgroups import (
@@ -28,6 +28,7 @@ from pipeline.lake.rowgroups import (
 )
 from pipeline.lake.selection import WindowKeys, WindowRange, below
 from pipeline.profiles import Profiles
+from pipeline.profiles.accounts import AccountWindows
 from pipeline.profiles.schema import PROFILES_SCHEMA, WINDOWS_SCHEMA
 from pipeline.records.schema import segment_schema
 
@@ -42,10 +43,14 @@ if TYPE_CHECKING:
 BLOCK_WINDOWS = 4096
 """Profiles of one block of `iter_profiles`, about: some 20 kB each."""
 
+BLOCK_ACCOUNT_WINDOWS = 8192
+"""The same for `iter_accounts`, which holds a profile of an account and not of each window."""
+
 _RECORDS_PER_WINDOW = 16
 _WINDOWS_COLUMNS = WINDOWS_SCHEMA.names
 _PROFILES_COLUMNS = PROFILES_SCHEMA.names
 _ENGINE_COLUMNS = list(ENGINE_COLUMNS)
+_HEAVY_COLUMNS = [*HEAVY_COLUMNS, "event_time"]
 
 
 def read_profiles(
@@ -107,7 +112,7 @@ def read_profiles(
             if thin is not None:
                 names = sorted(thin.accounts.to_pylist())
                 for path in source.records:
-                    landed.add_records(thin.keep(_of_accounts(path, names, _ENGINE_COLUMNS, window_range)))
+                    landed.add_thin(thin.keep(_of_accounts(path, names, _ENGINE_COLUMNS, window_range)))
         for path in snapshot.loose_files():
             landed.add_records(_of_accounts(path, wanted, _ENGINE_COLUMNS, window_range))
         return landed.profiles()
@@ -145,10 +150,55 @@ def iter_profiles(
     LakeError
         A file of the snapshot was swept meanwhile.
     """
+    for landed in _blocks(snapshot, engine, start, stop, block_windows, between, _ENGINE_COLUMNS):
+        profiles = landed.profiles()
+        if len(profiles):
+            yield profiles
+
+
+def iter_accounts(
+    snapshot: Snapshot,
+    engine: Engine,
+    start: datetime | None = None,
+    stop: datetime | None = None,
+    *,
+    block_windows: int = BLOCK_ACCOUNT_WINDOWS,
+    between: tuple[str | None, str | None] = (None, None),
+) -> Iterator[AccountWindows]:
+    """All accounts with the sums of their windows, in order of their ids and in blocks.
+
+    Parameters
+    ----------
+    start, stop, block_windows, between
+        As for `iter_profiles`.
+
+    Raises
+    ------
+    SpaceMismatch
+        The engine has other parameters than the lake.
+    LakeError
+        A file of the snapshot was swept meanwhile, or files do not belong together.
+    """
+    for landed in _blocks(snapshot, engine, start, stop, block_windows, between, _HEAVY_COLUMNS):
+        accounts = landed.accounts()
+        if len(accounts):
+            yield accounts
+
+
+def _blocks(
+    snapshot: Snapshot,
+    engine: Engine,
+    start: datetime | None,
+    stop: datetime | None,
+    block_windows: int,
+    between: tuple[str | None, str | None],
+    thin_columns: list[str],
+) -> Iterator[_Landed]:
+    """What was landed of ranges of accounts, each with about ``block_windows`` windows, in ascending order."""
     _check_engine(snapshot, engine)
     window_range = WindowRange.of(start, stop, snapshot.config.window_microseconds)
     try:
-        sources = [_SourceCursors(source, window_range) for source in snapshot.sources()]
+        sources = [_SourceCursors(source, window_range, thin_columns) for source in snapshot.sources()]
         loose = [SortedFile(path) for path in snapshot.loose_files()]
         loose_cursors = [AccountCursor(file, _ENGINE_COLUMNS, window_range.keep) for file in loose]
         coarse = plan_cuts([*(source.windows_file for source in sources), *loose], 4 * block_windows)
@@ -163,9 +213,7 @@ def iter_profiles(
                     source.add_to(landed, _between(table, fine_low, fine_high), *inner)
                 for piece in records:
                     landed.add_records(_between(piece, fine_low, fine_high))
-                profiles = landed.profiles()
-                if len(profiles):
-                    yield profiles
+                yield landed
     except FileNotFoundError as error:
         raise gone(error) from error
 
@@ -237,8 +285,10 @@ class _Landed:
         self._engine = engine
         self._window = window
         self._windows: list[pa.Table] = []
+        self._thin: list[pa.Table] = []
         self._heavy: list[pa.Table] = []
         self._records: list[pa.Table] = []
+        self._thin_records: list[pa.Table] = []
 
     def add(self, windows: pa.Table, heavy: pa.Table | None) -> WindowKeys | None:
         """Take landed rows; the keys whose heavy part has to be computed from records, if there are any."""
@@ -250,37 +300,54 @@ class _Landed:
             self._heavy.append(heavy)
         if thick.num_rows == windows.num_rows:
             return None
-        # The whole thin row comes from records then, its light part too.
-        return WindowKeys.of(windows.filter(pc.invert(is_thick)), self._window)
+        self._thin.append(windows.filter(pc.invert(is_thick)))
+        return WindowKeys.of(self._thin[-1], self._window)
 
     def add_records(self, records: pa.Table) -> None:
-        """Take records that no landed row (or only a thin one) sums up."""
+        """Take records that no landed row sums up."""
         if records.num_rows:
             self._records.append(records)
 
+    def add_thin(self, records: pa.Table) -> None:
+        """Take records of thin rows."""
+        if records.num_rows:
+            self._thin_records.append(records)
+
+    def accounts(self) -> AccountWindows:
+        """The sum of all that was taken, by account; of thin records it needs the heavy columns alone."""
+        parameters, nothing = self._engine.parameters, Profiles.empty(self._engine.parameters)
+        return AccountWindows.summed(
+            parameters,
+            concat([*self._windows, *self._thin], WINDOWS_SCHEMA),
+            concat(self._heavy, PROFILES_SCHEMA),
+            self._engine.heavy_parts(pa.concat_tables(self._thin_records)) if self._thin_records else nothing,
+            self._engine.profiles(pa.concat_tables(self._records)) if self._records else nothing,
+        )
+
     def profiles(self) -> Profiles:
-        """The sum of all that was taken."""
+        """The sum of all that was taken, by account and window; the whole thin row comes from records then."""
         parameters = self._engine.parameters
         parts = [Profiles.empty(parameters)]
         if self._windows or self._heavy:
             windows, heavy = concat(self._windows, WINDOWS_SCHEMA), concat(self._heavy, PROFILES_SCHEMA)
             parts.append(Profiles.from_tables(parameters, windows, heavy))
-        if self._records:
-            parts.append(self._engine.profiles(pa.concat_tables(self._records)))
+        records = [*self._records, *self._thin_records]
+        if records:
+            parts.append(self._engine.profiles(pa.concat_tables(records)))
         return Profiles.merge(*parts)
 
 
 class _SourceCursors:
     """The files of one source, read forward together."""
 
-    def __init__(self, source: Source, window_range: WindowRange) -> None:
+    def __init__(self, source: Source, window_range: WindowRange, thin_columns: list[str]) -> None:
         keep = window_range.keep
         self.windows_file = SortedFile(source.windows)
         self.windows = AccountCursor(self.windows_file, _WINDOWS_COLUMNS, keep)
         self._heavy = (
             AccountCursor(SortedFile(source.profiles), _PROFILES_COLUMNS, keep) if source.profiles else None
         )
-        self._records = [AccountCursor(SortedFile(path), _ENGINE_COLUMNS, keep) for path in source.records]
+        self._records = [AccountCursor(SortedFile(path), thin_columns, keep) for path in source.records]
 
     def add_to(self, landed: _Landed, windows: pa.Table, low: str | None, high: str | None) -> None:
         """Hand over the rows of accounts from ``low`` to before ``high``; records only where they are needed."""
@@ -292,7 +359,7 @@ class _SourceCursors:
             return
         for cursor in self._records:
             for piece in cursor.take(low, high):
-                landed.add_records(thin.keep(piece))
+                landed.add_thin(thin.keep(piece))
 
 
 def concat(tables: list[pa.Table], schema: pa.Schema) -> pa.Table:

@@ -149,8 +149,8 @@ def from_tables(
     LakeError
         A heavy row has no light one, or a blob has another length than these parameters give.
     """
-    heavy_records = _int64(profiles, "records")
-    has_heavy = _key_match(windows, _int64(windows, "records"), profiles, heavy_records)
+    heavy_records = integers(profiles, "records")
+    has_heavy = _key_match(windows, integers(windows, "records"), profiles, heavy_records)
     missing = np.flatnonzero(~has_heavy)
     if len(missing):
         if incomplete != "drop":
@@ -172,12 +172,12 @@ def from_tables(
     rows = _class()(
         parameters=parameters,
         account_id=_objects(windows.column("account_id")),
-        window_start=_times(windows),
-        light=np.stack([_int64(windows, name) for name in LIGHT_FIELDS], axis=1),
+        window_start=times(windows),
+        light=np.stack([integers(windows, name) for name in LIGHT_FIELDS], axis=1),
         cells=_dense_cells(windows),
-        embedding_sum=_matrix(profiles, "embedding_sum", parameters.space.dimension),
-        moment=_matrix(profiles, "moment", MOMENT_CELLS),
-        kernel_mean=_matrix(profiles, "kernel_mean", FEATURES),
+        embedding_sum=matrix(profiles, "embedding_sum", parameters.space.dimension),
+        moment=matrix(profiles, "moment", MOMENT_CELLS),
+        kernel_mean=matrix(profiles, "kernel_mean", FEATURES),
         hashes=np.stack([_padded(profiles.column(name)) for name in DISTINCT_FIELDS], axis=1),
     )
     grouping = group_rows(string_array(rows.account_id), rows.window_start)
@@ -201,10 +201,8 @@ def _key_match(
 
     The count belongs to the match: one key may have a heavy row from one file and a thin one from another.
     """
-    both = pa.chunked_array(
-        [*_strings(windows.column("account_id")), *_strings(profiles.column("account_id"))]
-    )
-    keys = group_rows(both, np.concatenate([_times(windows), _times(profiles)])).group
+    both = pa.chunked_array([*strings(windows.column("account_id")), *strings(profiles.column("account_id"))])
+    keys = group_rows(both, np.concatenate([times(windows), times(profiles)])).group
     records = np.concatenate([light_records, heavy_records])
     pairs = np.stack([keys, records], axis=1) if len(keys) else np.empty((0, 2), dtype=np.int64)
     _, number = np.unique(pairs, axis=0, return_inverse=True)
@@ -212,7 +210,8 @@ def _key_match(
     return np.isin(number[: len(windows)], number[len(windows) :])
 
 
-def _strings(column: pa.ChunkedArray) -> list[pa.Array]:
+def strings(column: pa.ChunkedArray) -> list[pa.Array]:
+    """Chunks of a column of account ids as plain strings, one at least."""
     return [chunk.cast(pa.string()) for chunk in column.chunks] or [pa.array([], pa.string())]
 
 
@@ -222,26 +221,42 @@ def _objects(column: pa.ChunkedArray) -> npt.NDArray[np.object_]:
     return out
 
 
-def _int64(table: pa.Table, name: str) -> npt.NDArray[np.int64]:
+def integers(table: pa.Table, name: str) -> npt.NDArray[np.int64]:
+    """A column of whole numbers, int64[n]."""
     return np.asarray(table.column(name).to_numpy(), dtype=np.int64)
 
 
-def _times(table: pa.Table) -> npt.NDArray[np.int64]:
+def times(table: pa.Table) -> npt.NDArray[np.int64]:
+    """``window_start`` in microseconds since 1970, int64[n]."""
     return np.asarray(table.column("window_start").cast(pa.timestamp("us")).cast(pa.int64()).to_numpy())
+
+
+def sparse_cells(
+    windows: pa.Table,
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Row, cell (of all askable fields side by side) and count of every entry of `WINDOWS_SCHEMA`'s lists, int64 each."""
+    rows, cells, counts = [], [], []
+    for name in ASKABLE_FIELDS:
+        column = windows.column(name).combine_chunks()
+        rows.append(pc.list_parent_indices(column).to_numpy(zero_copy_only=False))
+        bucket, count = (part.to_numpy(zero_copy_only=False) for part in column.flatten().flatten())
+        cells.append(bucket.astype(np.int64) + CELL_OFFSETS[name])
+        counts.append(count)
+    return (
+        np.concatenate(rows, dtype=np.int64),
+        np.concatenate(cells),
+        np.concatenate(counts, dtype=np.int64),
+    )
 
 
 def _dense_cells(windows: pa.Table) -> npt.NDArray[np.int64]:
     out = np.zeros((len(windows), CELLS), dtype=np.int64)
-    for name in ASKABLE_FIELDS:
-        column = windows.column(name).combine_chunks()
-        row = pc.list_parent_indices(column).to_numpy(zero_copy_only=False).astype(np.int64)
-        flat = column.flatten()
-        bucket, count = (np.asarray(part.to_numpy(zero_copy_only=False)) for part in flat.flatten())
-        out[row, bucket + CELL_OFFSETS[name]] = count
+    row, cell, count = sparse_cells(windows)
+    out[row, cell] = count
     return out
 
 
-def _raw(column: pa.ChunkedArray) -> list[tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8]]]:
+def blobs_of(column: pa.ChunkedArray) -> list[tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8]]]:
     """Offsets and bytes of each chunk of a binary column."""
     out = []
     for piece in column.cast(pa.large_binary()).chunks:
@@ -252,11 +267,11 @@ def _raw(column: pa.ChunkedArray) -> list[tuple[npt.NDArray[np.int64], npt.NDArr
     return out
 
 
-def _matrix(table: pa.Table, name: str, width: int) -> npt.NDArray[np.int64]:
+def matrix(table: pa.Table, name: str, width: int) -> npt.NDArray[np.int64]:
     """Blobs of a column as int64[n, width]; each blob is all int32 or all int64."""
     out = np.empty((len(table), width), dtype=np.int64)
     low = 0
-    for offsets, data in _raw(table.column(name)):
+    for offsets, data in blobs_of(table.column(name)):
         sizes = np.diff(offsets)
         known = (sizes == 4 * width) | (sizes == 8 * width)
         if not known.all():
@@ -274,19 +289,25 @@ def _matrix(table: pa.Table, name: str, width: int) -> npt.NDArray[np.int64]:
                 block = data[offsets[0] : offsets[-1]]
             else:
                 block = np.concatenate([data[offsets[row] : offsets[row + 1]] for row in rows.tolist()])
-            out[low + rows] = np.frombuffer(block.tobytes(), dtype=kind).reshape(len(rows), width)
+            out[low + rows] = block.view(kind).reshape(len(rows), width)
         low += len(sizes)
     return out
+
+
+def sketch_values(column: pa.ChunkedArray) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint64]]:
+    """Row and hash of every hash in a column of sketches, row by row: int64 and uint64."""
+    sizes, values = [np.empty(0, np.int64)], [np.empty(0, np.uint64)]
+    for offsets, data in blobs_of(column):
+        sizes.append(np.diff(offsets) // 8)
+        values.append(data[offsets[0] : offsets[-1]].view("<u8"))
+    each = np.concatenate(sizes)
+    return np.repeat(np.arange(len(each)), each), np.concatenate(values)
 
 
 def _padded(column: pa.ChunkedArray) -> npt.NDArray[np.uint64]:
     """Sketches of a column as uint64[n, 64]."""
     out = np.full((len(column), SKETCH), PADDING, dtype=np.uint64)
-    low = 0
-    for offsets, data in _raw(column):
-        sizes = np.diff(offsets) // 8
-        values = np.frombuffer(data[offsets[0] : offsets[-1]].tobytes(), dtype="<u8")
-        row = np.repeat(np.arange(len(sizes)), sizes)
-        out[low + row, np.arange(len(values)) - (offsets[:-1] - offsets[0])[row] // 8] = values
-        low += len(sizes)
+    row, values = sketch_values(column)
+    first = np.searchsorted(row, np.arange(len(column)))
+    out[row, np.arange(len(values)) - first[row]] = values
     return out

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from pipeline.parameters import Parameters
     from pipeline.profiles.keys import Grouping
     from pipeline.profiles.table import Profiles
 
@@ -68,7 +69,7 @@ def regroup(rows: Profiles, grouping: Grouping) -> Profiles:
     ``rows`` may have equal keys and any order here, and only here.
     """
     rows.require_whole()
-    guard(rows, grouping)
+    guard(rows.light, grouping.order, grouping.starts, grouping.account_id, rows.parameters)
     n, groups = len(grouping.order), len(grouping.starts)
     indptr = np.append(grouping.starts, n)
     one_hot = sparse.csr_matrix((np.ones(n, dtype=np.int64), grouping.order, indptr), shape=(groups, n))
@@ -82,29 +83,42 @@ def regroup(rows: Profiles, grouping: Grouping) -> Profiles:
     )
 
 
-def guard(rows: Profiles, grouping: Grouping) -> None:
+def guard(
+    light: npt.NDArray[np.int64],
+    order: npt.NDArray[np.int64],
+    starts: npt.NDArray[np.int64],
+    account_id: npt.NDArray[np.object_],
+    parameters: Parameters,
+) -> None:
     """Refuse sums that could leave int64.
 
     All fields but the token sums are bounded per record, so the count of records bounds them; token sums are
     bounded by their largest value times the rows of the largest group, and looked at exactly if that is not enough.
+
+    Parameters
+    ----------
+    light
+        int64[n, 11], rows to be added up.
+    order, starts, account_id
+        The groups, as in `Grouping`.
 
     Raises
     ------
     OutOfBounds
         With the account and the sum.
     """
-    n = len(grouping.order)
-    largest_group = int(np.diff(grouping.starts, append=n).max(initial=0))
-    largest_value = max(int(rows.light.max(initial=0)), -int(rows.light.min(initial=0)))
-    largest_count = int(rows.light[:, RECORDS].max(initial=0))
-    if largest_group * largest_value < 2**63 and largest_group * largest_count <= rows.parameters.max_records:
+    n = len(order)
+    largest_group = int(np.diff(starts, append=n).max(initial=0))
+    largest_value = max(int(light.max(initial=0)), -int(light.min(initial=0)))
+    largest_count = int(light[:, RECORDS].max(initial=0))
+    if largest_group * largest_value < 2**63 and largest_group * largest_count <= parameters.max_records:
         return
-    for group, low in enumerate(grouping.starts.tolist()):
-        high = int(grouping.starts[group + 1]) if group + 1 < len(grouping.starts) else n
-        exact = [sum(column) for column in zip(*rows.light[grouping.order[low:high]].tolist(), strict=True)]
-        if max(exact) >= 2**63 or exact[RECORDS] > rows.parameters.max_records:
+    for group, low in enumerate(starts.tolist()):
+        high = int(starts[group + 1]) if group + 1 < len(starts) else n
+        exact = [sum(column) for column in zip(*light[order[low:high]].tolist(), strict=True)]
+        if max(exact) >= 2**63 or exact[RECORDS] > parameters.max_records:
             msg = (
-                f"the profile of account {grouping.account_id[group]!r} would add up {exact[RECORDS]} records to "
+                f"the profile of account {account_id[group]!r} would add up {exact[RECORDS]} records to "
                 f"{max(exact)}; sums are kept in 64 bits: score a shorter time range"
             )
             raise OutOfBounds(msg)

@@ -87,6 +87,11 @@ class ReadOnlyNumpy(NumpyBackend):
         q.flags.writeable = starts.flags.writeable = False
         super().sums(q, starts, parameters, out)
 
+    def heavy_sums(self, q: np.ndarray, starts: np.ndarray, parameters: Parameters, out: Sums) -> None:
+        q, starts = q.copy(), starts.copy()
+        q.flags.writeable = starts.flags.writeable = False
+        super().heavy_sums(q, starts, parameters, out)
+
 
 @pytest.fixture(params=["numpy", "numpy-readonly", "cuda-text", pytest.param("cupy", marks=pytest.mark.gpu)])
 def backend(request: pytest.FixtureRequest) -> Any:

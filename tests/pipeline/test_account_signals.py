@@ -28,7 +28,7 @@ from pipeline.engine import Engine
 from pipeline.errors import UsageError
 from pipeline.ingest import ingest_file
 from pipeline.lake.compaction import compact
-from pipeline.lake.reader import iter_profiles, read_records
+from pipeline.lake.reader import iter_accounts, read_records
 from pipeline.lake_accounts import payments_of, read_accounts
 from pipeline.lake_details import Detailed, candidates, hash_sample, read_details
 from pipeline.lake_records import joint_digest, newest_of, record_blocks, record_digests
@@ -280,7 +280,7 @@ class TestOfALake:
     ) -> None:
         monkeypatch.setattr("pipeline.lake.compaction.RECORDS_ROW_GROUP", 200)
         monkeypatch.setattr(details_module, "record_blocks", partial(record_blocks, rows=300))
-        monkeypatch.setattr(accounts_module, "iter_profiles", partial(iter_profiles, block_windows=40))
+        monkeypatch.setattr(accounts_module, "iter_accounts", partial(iter_accounts, block_windows=40))
         other = make_lake(tmp_path, records, 2, compacted=True)
         assert_equal(read(other)[1].table, whole_lake)
         snapshot, engine = lake.snapshot(), engine_for(lake, "numpy")

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline import readings
-from pipeline.engine import Engine
+from pipeline.engine import HEAVY_COLUMNS, Engine
 from pipeline.errors import OutOfBounds, UsageError
 from pipeline.kernels.distinct import PADDING
 from pipeline.parameters import Parameters
@@ -160,6 +160,18 @@ def test_groups_that_span_blocks_are_carried_over(backend, block, small_paramete
     assert Engine(small_parameters, backend).profiles(table).equals(expected)
 
 
+@pytest.mark.parametrize("block", [1, 7, 1000])
+def test_heavy_parts_are_those_of_whole_profiles(backend, block, small_parameters, rows_of, table_of):
+    table = table_of(rows_of(np.random.default_rng(12), 150, accounts=("a", "b", "c"), hours=3))
+    whole = Engine(small_parameters).profiles(table).by_account()
+    backend.block_records = block
+    heavy = Engine(small_parameters, backend).heavy_parts(table.select(HEAVY_COLUMNS))
+    assert heavy.account_id.tolist() == whole.account_id.tolist()
+    for name in ("records", "embedding_sum", "moment", "kernel_mean", "hashes"):
+        np.testing.assert_array_equal(getattr(heavy, name), getattr(whole, name), err_msg=name)
+    assert not heavy.cells.any()
+
+
 @pytest.mark.parametrize("block", [1, 5, 40, 1000])
 def test_profile_blocks_are_ordered_disjoint_and_complete(block, small_parameters, rows_of, table_of):
     rows = sorted(rows_of(np.random.default_rng(9), 120), key=lambda row: row["account_id"].encode())
@@ -272,6 +284,8 @@ def test_a_vector_off_the_grid_is_refused_with_its_account(small_parameters, row
     rows[3]["embedding"] = b"\x7f" * 8
     with pytest.raises(OutOfBounds, match=r"account 'x' has squared norm 129032; .* allows 2896"):
         Engine(small_parameters).profiles(table_of(rows))
+    with pytest.raises(OutOfBounds, match="account 'x' has squared norm 129032"):
+        Engine(small_parameters).heavy_parts(table_of(rows))
 
 
 def test_token_counts_that_could_wrap_are_refused(small_parameters, rows_of, table_of):

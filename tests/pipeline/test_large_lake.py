@@ -18,7 +18,7 @@ from pipeline.clock import ManualClock
 from pipeline.clusters.models import shipped_groups
 from pipeline.detectors.forest import shipped_forest
 from pipeline.ingest import ingest_file
-from pipeline.lake.reader import account_shares, iter_profiles, read_profiles
+from pipeline.lake.reader import account_shares, iter_accounts, iter_profiles, read_profiles
 from pipeline.lake_accounts import Activity, LakeAccounts, read_accounts
 from pipeline.lake_records import record_blocks
 from pipeline.landing import LandingSettings
@@ -149,7 +149,7 @@ def test_activity_follows_its_account_over_blocks_and_shares(
     keys = zip(windows.account_id.tolist(), windows.window_start.tolist(), strict=True)
     wanted = dict(zip(keys, windows.records.tolist(), strict=True))
 
-    monkeypatch.setattr(lake_accounts, "iter_profiles", partial(iter_profiles, block_windows=64))
+    monkeypatch.setattr(lake_accounts, "iter_accounts", partial(iter_accounts, block_windows=64))
     assert len(list(iter_profiles(snapshot, engine, block_windows=64))) > 3
     one = read_accounts(snapshot, engine, None, None)
     assert of_windows(one, one.activity) == wanted

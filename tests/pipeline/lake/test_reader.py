@@ -6,6 +6,7 @@ import tempfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -26,10 +27,11 @@ from lake_support import (
 from pipeline.engine import Engine
 from pipeline.errors import LakeError, SpaceMismatch
 from pipeline.lake.compaction import compact
-from pipeline.lake.reader import iter_profiles, read_profiles, read_records
+from pipeline.lake.reader import iter_accounts, iter_profiles, read_profiles, read_records
 from pipeline.lake.sweep import sweep
 from pipeline.parameters import Parameters
 from pipeline.profiles import Digester, Profiles
+from pipeline.profiles.accounts import NEVER, AccountWindows
 
 COUNT = 500
 PARTS = (make_records(COUNT, seed=1), make_records(COUNT, seed=2, partition=1))
@@ -85,6 +87,7 @@ def test_equal_profiles_however_it_was_landed(steps, block, data):
             digester.update(profiles)
         assert digester.hexdigest() == WANTED.digest()
         assert read_profiles(snapshot, engine()).equals(WANTED)
+        assert_whole(list(iter_accounts(snapshot, engine(), block_windows=block)), WANTED)
         some = data.draw(st.lists(st.sampled_from([*NAMES, "nobody"]), max_size=4))
         assert read_profiles(snapshot, engine(), some).equals(WANTED.of_accounts(some))
         hour = data.draw(st.integers(0, 29))
@@ -92,9 +95,40 @@ def test_equal_profiles_however_it_was_landed(steps, block, data):
         wanted = engine().profiles(between(ALL, start, start + timedelta(hours=4)))
         assert read_profiles(snapshot, engine(), start=start, stop=stop).equals(wanted)
         assert read_profiles(snapshot, engine(), NAMES, start, stop).equals(wanted)
+        assert_whole(list(iter_accounts(snapshot, engine(), start, stop, block_windows=block)), wanted)
         records = read_records(snapshot)
         order = [(name, "ascending") for name in ("partition", "offset")]
         assert records.select(ALL.column_names).sort_by(order).cast(ALL.schema).equals(ALL.sort_by(order))
+
+
+def assert_whole(blocks, windows):
+    """Blocks of whole accounts say what profiles by account and window do, added up one by one."""
+    models = windows.askable["model_hashed_count"]
+    said = {}
+    for block in blocks:
+        assert len(set(block.row.tolist())) == len(block)
+        np.testing.assert_array_equal(
+            block.accounts.window_start, block.start[np.unique(block.row, return_index=True)[1]]
+        )
+        for row, name in enumerate(block.accounts.account_id):
+            mine = block.row == row
+            assert block.last[row] == block.start[mine][-1]
+            said[name] = (
+                block.start[mine].tolist(),
+                block.records[mine].tolist(),
+                block.model_first[row].tolist(),
+            )
+    wanted = {}
+    for row, name in enumerate(windows.account_id):
+        start, records, first = wanted.setdefault(name, ([], [], [NEVER] * models.shape[1]))
+        start.append(int(windows.window_start[row]))
+        records.append(int(windows.records[row]))
+        for model in np.flatnonzero(models[row]):
+            first[model] = min(first[model], start[-1])
+    assert list(said) == list(wanted)
+    assert said == wanted
+    whole = Profiles.merge(Profiles.empty(parameters()), *(block.accounts for block in blocks))
+    assert whole.equals(windows.by_account())
 
 
 def between(records, start, stop):
@@ -194,6 +228,53 @@ def test_a_landed_rows_sum_is_used_and_thin_rows_come_from_records(lake, monkeyp
         thin += int(landed.records[landed.records < 8].sum())
     assert sum(counted) == thin + 100  # the last segment is not rolled up
     assert thin < 400
+
+
+def test_accounts_read_heavy_columns_of_thin_rows_alone(lake, monkeypatch):
+    columns = []
+    original = Engine.heavy_parts
+
+    def looking(self, records):
+        columns.append(set(records.column_names))
+        return original(self, records)
+
+    monkeypatch.setattr(Engine, "heavy_parts", looking)
+    assert_whole(list(iter_accounts(lake.snapshot(), engine())), engine().profiles(PARTS[0]))
+    assert columns == [
+        {"account_id", "event_time", "embedding", "prompt_hash", "template_hash", "client_network"}
+    ]
+
+
+@pytest.mark.parametrize("kind", ["windows", "heavy", "thin"])
+def test_windows_without_their_heavy_parts_are_no_accounts(kind):
+    whole = engine().profiles(PARTS[0])
+    nothing = Profiles.empty(parameters())
+    windows, heavy = whole.to_windows_table(), whole.to_profiles_table()
+    few = whole.take(whole.records < 8)
+    thin = engine().heavy_parts(records_of(few))
+    summed = AccountWindows.summed(parameters(), windows, heavy, thin, nothing)
+    assert_whole([summed], whole)
+    match kind:
+        case "windows":
+            windows = windows.slice(1)
+        case "heavy":
+            heavy = pa.concat_tables([heavy.slice(1), heavy.slice(1, 1)])
+        case "thin":
+            thin = engine().heavy_parts(records_of(few.take(slice(1, None))))
+    with pytest.raises(LakeError, match="files of the lake do not belong together"):
+        AccountWindows.summed(parameters(), windows, heavy, thin, nothing)
+
+
+def records_of(windows):
+    """The records of some windows of the first part."""
+    keys = set(zip(windows.account_id.tolist(), windows.window_start.tolist(), strict=True))
+    hour = 3_600_000_000
+    times = PARTS[0].column("event_time").cast(pa.int64()).to_pylist()
+    mask = [
+        (account, time // hour * hour) in keys
+        for account, time in zip(PARTS[0].column("account_id").to_pylist(), times, strict=True)
+    ]
+    return PARTS[0].filter(pa.array(mask))
 
 
 def test_another_engine_is_refused(lake):
