@@ -9,6 +9,7 @@ evidence. The last two need no metadata. Stretches of time were tried: none was 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -80,15 +81,12 @@ def candidates(records: AccountSequence, evidence: Numbers) -> tuple[list[str], 
 
 
 def _all(records: AccountSequence, evidence: Numbers) -> Iterator[Candidate]:
-    values: dict[str, Integers] = {}
-    for name in PROPERTIES:
-        codes = records.code(name)
-        if len(codes) and (codes != codes[0]).any():
-            values[name] = codes
+    evidence = evidence - evidence.mean()
+    values = {name: kinds for name in PROPERTIES if len((kinds := records.kinds(name)).names) > 1}
     if "template" in values:
         yield from _template_kinds(values["template"])
-    for name, codes in values.items():
-        yield from _by_value(name, codes, evidence)
+    for name, kinds in values.items():
+        yield from _by_value(name, kinds, evidence)
     for fields in TOGETHER:
         there = [name for name in fields if name in values]
         if len(there) > 1:
@@ -96,24 +94,22 @@ def _all(records: AccountSequence, evidence: Numbers) -> Iterator[Candidate]:
     yield from _by_content(records, evidence)
 
 
-def _template_kinds(codes: Integers) -> Iterator[Candidate]:
-    kinds = Kinds.of(codes)
-    once = (kinds.counts[kinds.inverse] == 1) & (codes != UNKNOWN)
-    yield "templates used once", once, 0.0
-    yield "templates used again", ~once & (codes != UNKNOWN), 0.0
+def _template_kinds(kinds: Kinds) -> Iterator[Candidate]:
+    known = kinds.names != UNKNOWN
+    yield "templates used once", ((kinds.counts == 1) & known)[kinds.inverse], 0.0
+    yield "templates used again", ((kinds.counts > 1) & known)[kinds.inverse], 0.0
 
 
-def _joint(columns: list[Integers]) -> Integers:
-    out = np.zeros(len(columns[0]), np.int64)
-    for codes in columns:
-        kinds = Kinds.of(codes)
-        out = Kinds.of(out * len(kinds.names) + kinds.inverse).inverse
+def _joint(columns: list[Kinds]) -> Kinds:
+    out = columns[0]
+    for kinds in columns[1:]:
+        out = Kinds.of(out.inverse * len(kinds.names) + kinds.inverse)
     return out
 
 
-def _by_value(name: str, codes: Integers, evidence: Numbers) -> Iterator[Candidate]:
+def _by_value(name: str, kinds: Kinds, evidence: Numbers) -> Iterator[Candidate]:
     """Frequent values, an unknown one too, then unions of values in order of evidence."""
-    place, size, order = _ranked(_without_rare(codes), evidence)
+    place, size, order = _ranked(_without_rare(kinds), evidence)
     if len(size) < 2:
         return
     for value in np.flatnonzero(size >= MINIMUM).tolist():
@@ -121,22 +117,27 @@ def _by_value(name: str, codes: Integers, evidence: Numbers) -> Iterator[Candida
     yield from _unions(name, place, size, order)
 
 
-def _without_rare(codes: Integers) -> Integers:
-    kinds = Kinds.of(codes)
-    return np.where(kinds.counts[kinds.inverse] < FEW, UNKNOWN - 1, codes)
+def _without_rare(kinds: Kinds) -> Kinds:
+    """The rare values as one; ``names`` mean nothing then."""
+    rare = kinds.counts < FEW
+    if not rare.any():
+        return kinds
+    number = np.where(rare, 0, np.cumsum(~rare))
+    first = np.append(kinds.first[rare].min(), kinds.first[~rare])
+    counts = np.append(kinds.counts[rare].sum(), kinds.counts[~rare])
+    return Kinds(np.arange(len(counts)), first, number[kinds.inverse], counts)
 
 
-def _ranked(codes: Integers, evidence: Numbers) -> tuple[Integers, Integers, Integers]:
-    """Values numbered by first appearance, their sizes, and their order by evidence."""
-    kinds = Kinds.of(codes)
+def _ranked(kinds: Kinds, evidence: Numbers) -> tuple[Integers, Integers, Integers]:
+    """Values numbered by first appearance, their sizes, and their order by evidence, whose mean is 0."""
     by_place = np.argsort(kinds.first)
     rank = np.empty(len(by_place), np.int64)
     rank[by_place] = np.arange(len(by_place))
     place, size = rank[kinds.inverse], kinds.counts[by_place]
-    total = np.bincount(place, weights=evidence - evidence.mean(), minlength=len(size))
+    total = np.bincount(place, weights=evidence, minlength=len(size))
     # A few records' evidence is worth little.
     mean = np.round(total / (size + 3.0), 9)
-    return place.astype(np.int64), size.astype(np.int64), np.lexsort((np.arange(len(size)), -mean))
+    return place, size, np.lexsort((np.arange(len(size)), -mean))
 
 
 def _unions(name: str, place: Integers, size: Integers, order: Integers) -> Iterator[Candidate]:
@@ -145,9 +146,10 @@ def _unions(name: str, place: Integers, size: Integers, order: Integers) -> Iter
     total = np.cumsum(size[order])
     ends = np.flatnonzero((total >= MINIMUM) & (total <= total[-1] - MINIMUM))
     # Many values: unions of sizes that grow by a factor rather than by a value.
-    for end in _spread(ends, total).tolist():
-        log_sets = float(gammaln(len(order) + 1) - gammaln(end + 2) - gammaln(len(order) - end))
-        yield f"several values of {name}", turn[place] <= end, round(log_sets, 9)
+    ends, mine, values = _spread(ends, total), turn[place], len(order)
+    log_sets = np.round(gammaln(values + 1) - gammaln(ends + 2) - gammaln(values - ends), 9)
+    for end, sets in zip(ends.tolist(), log_sets.tolist(), strict=True):
+        yield f"several values of {name}", mine <= end, sets
 
 
 def _spread(ends: Integers, total: Integers) -> Integers:
@@ -162,41 +164,74 @@ def _by_content(records: AccountSequence, evidence: Numbers) -> Iterator[Candida
     kept = spaced(np.arange(n), LEAVES)
     cosine = records.cosine if len(kept) == n else records.cosine[np.ix_(kept, kept)]
     # Half a second to load, and whoever only needs a signal's name does not compute it.
-    from scipy.cluster.hierarchy import fcluster, linkage
+    from scipy.cluster.hierarchy import linkage
     from scipy.spatial.distance import squareform
 
     distance = 1.0 - squareform(cosine.astype(np.float64), checks=False)
     np.maximum(np.round(distance, 6, out=distance), 0.0, out=distance)
-    tree = linkage(distance, "average")
+    tree = ContentTree.of(linkage(distance, "average"))
     # The others go with the nearest that was kept.
     leaf = np.arange(n) if len(kept) == n else records.cosine[:, kept].argmax(axis=1)
-    yield from _branches(tree, leaf)
+    mine = tree.first[leaf]
+    yield from _branches(tree, mine)
     for cut in CUTS:
         if len(kept) >= 2 * cut:
-            place, size, order = _ranked(fcluster(tree, cut, "maxclust")[leaf].astype(np.int64), evidence)
-            yield from _unions("content", place, size, order)
+            yield from _unions("content", *_ranked(Kinds.of(tree.cut(cut)[mine]), evidence))
 
 
-def _branches(tree: Numbers, leaf: Integers) -> Iterator[Candidate]:
-    from scipy.cluster.hierarchy import leaves_list
+@dataclass(frozen=True, slots=True)
+class ContentTree:
+    """A tree of m records, its nodes numbered as scipy's `linkage` does: leaves, then joins by height.
 
-    m = len(tree) + 1
-    turn = np.empty(m, np.int64)
-    turn[leaves_list(tree)] = np.arange(m)
-    # Lists: a loop over single elements of arrays takes several times as long.
-    low, high, height = turn.tolist(), turn.tolist(), [0.0] * m
-    above = [math.nan] * (2 * m - 1)
-    for left, right, far, _ in tree.tolist():
-        one, two = int(left), int(right)
-        low.append(min(low[one], low[two]))
-        high.append(max(high[one], high[two]))
-        height.append(far)
-        above[one] = above[two] = far
-    first, last, jump = np.array(low), np.array(high), np.round(np.array(above) - np.array(height), 9)
+    ``first`` and ``last`` int64[2 m - 1]: the leaves in a row so that each node has those from first to last; ``height``
+    float64[2 m - 1] at which its two were joined, ``above`` that of its parent (infinite for the root).
+    """
+
+    first: Integers
+    last: Integers
+    height: Numbers
+    above: Numbers
+
+    @classmethod
+    def of(cls, tree: Numbers) -> ContentTree:
+        """From what `linkage` gives."""
+        m = len(tree) + 1
+        # Lists: a loop over single elements of arrays takes several times as long.
+        size, height = [1] * m, [0.0] * m
+        above = [math.inf] * (2 * m - 1)
+        joins = []
+        for left, right, far, count in tree.tolist():
+            one, two = int(left), int(right)
+            joins.append((one, two))
+            size.append(int(count))
+            height.append(far)
+            above[one] = above[two] = far
+        first = [0] * (2 * m - 1)
+        for node in range(2 * m - 2, m - 1, -1):
+            one, two = joins[node - m]
+            first[one] = first[node]
+            first[two] = first[node] + size[one]
+        begin = np.array(first)
+        return cls(begin, begin + np.array(size) - 1, np.array(height), np.array(above))
+
+    def cut(self, most: int) -> Integers:
+        """Number of the branch that each place in the row has, in the lowest cut that leaves at most so many branches.
+
+        What was joined at equal heights stays together, as with scipy's ``fcluster(tree, most, "maxclust")``.
+        """
+        joined = self.height[len(self.height) // 2 + 1 :]
+        level = joined[len(joined) - most]
+        branch = np.flatnonzero((self.height <= level) & (self.above > level))
+        branch = branch[np.argsort(self.first[branch])]
+        return np.repeat(np.arange(len(branch)), self.last[branch] - self.first[branch] + 1)
+
+
+def _branches(tree: ContentTree, mine: Integers) -> Iterator[Candidate]:
+    """Branches that are most different from their parents; ``mine`` int64[n], each record's place in the row."""
+    jump = np.round(tree.above - tree.height, 9)
     # Leaves stand for all that go with them.
-    count = np.concatenate([[0], np.cumsum(np.bincount(turn[leaf], minlength=m))])
-    records = count[last + 1] - count[first]
-    usable = np.flatnonzero((records >= MINIMUM) & (last > first) & ~np.isnan(jump))
-    mine = turn[leaf]
+    count = np.concatenate([[0], np.cumsum(np.bincount(mine, minlength=len(tree.first) // 2 + 1))])
+    records = count[tree.last + 1] - count[tree.first]
+    usable = np.flatnonzero((records >= MINIMUM) & (tree.last > tree.first) & np.isfinite(jump))
     for node in usable[np.lexsort((usable, -jump[usable]))[:BRANCHES]].tolist():
-        yield "content", (mine >= first[node]) & (mine <= last[node]), 0.0
+        yield "content", (mine >= tree.first[node]) & (mine <= tree.last[node]), 0.0

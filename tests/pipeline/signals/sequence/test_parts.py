@@ -10,13 +10,14 @@ from itertools import combinations
 import numpy as np
 import pyarrow as pa
 import pytest
+from scipy.cluster.hierarchy import fcluster, linkage
 
 from pipeline.errors import UsageError
 from pipeline.records_to_look_at import carrying_records, records_to_look_at
 from pipeline.signals.sequence import SEQUENCE_SIGNALS, AccountSequence, part_of
 from pipeline.signals.sequence.base import LATER_US, UNKNOWN
 from pipeline.signals.sequence.parts import PRIOR
-from pipeline.signals.sequence.parts_candidates import MINIMUM, candidates
+from pipeline.signals.sequence.parts_candidates import CUTS, MINIMUM, ContentTree, candidates
 from pipeline.signals.sequence.parts_evidence import FEATURES, channels, of_parts
 from pipeline.signals.sequence.parts_example import two_uses
 
@@ -180,6 +181,27 @@ class TestCandidates:
         part = part_of(two_uses(10, 9))
         assert part.is_whole
         assert part.tried == 1
+
+
+class TestContentTree:
+    """Against sets of leaves, and against scipy's own cut."""
+
+    @pytest.mark.parametrize("seed", range(6))
+    @pytest.mark.parametrize("kinds", [3, 1000])
+    def test_branches_and_cuts(self, seed: int, kinds: int) -> None:
+        # Few kinds of points: many joins at one height, and at none.
+        links = linkage(np.random.default_rng(seed).integers(0, kinds, (2 * max(CUTS), 2)), "average")
+        tree, m = ContentTree.of(links), len(links) + 1
+        leaves = [{leaf} for leaf in range(m)]
+        for left, right, _, _ in links.tolist():
+            leaves.append(leaves[int(left)] | leaves[int(right)])
+        place = tree.first[:m]
+        for node, mine in enumerate(leaves):
+            inside = (tree.first[node] <= place) & (place <= tree.last[node])
+            assert set(np.flatnonzero(inside).tolist()) == mine
+        for most in (1, 2, *CUTS, m - 1):
+            ours, theirs = tree.cut(most)[place], fcluster(links, most, "maxclust")
+            np.testing.assert_array_equal(ours[:, None] == ours, theirs[:, None] == theirs)
 
 
 class TestFeatures:
