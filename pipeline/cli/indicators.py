@@ -148,7 +148,7 @@ def import_(*, bundle: Path, lake_path: Path, key_file: Path, who: str | None, w
     shared = found.shared
     click.echo(
         f"{bundle}: {len(shared.indicators)} indicators of {shared.sender}, TLP:{shared.tlp.upper()}: "
-        f"{len(found.accounts)} accounts of this lake match"
+        f"{len(found.accounts)} accounts of this lake match; {found.unmatched} indicators match nothing in it"
     )
     if shared.foreign:
         click.echo(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import UsageError
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from pipeline.indicators.hashing import RecipientKey
 
     Row = Mapping[str, Any]
+
+DEFINED = "2026-01-01T00:00:00.000Z"
+"""When what never changes was made: the kind of observable, and names."""
 
 SURE = {"verdict": 90, "alert": 60}
 """Confidence (0 to 100) in what people decided, and in what only a detector said."""
@@ -96,9 +99,9 @@ class _Exporter:
             if row["kind"] == "account" or row["accounts_elsewhere"] <= self._settings.most_elsewhere:
                 accounts[row["account_id"]].append(row)
         if accounts:
-            made = min(row["based_at"] for each in accounts.values() for row in each)
-            producer = self._producer(made)
-            self._definition(producer, made)
+            self._marking()
+            self._definition()
+            producer = self._producer()
             campaigns = self._campaigns(accounts, producer)
             for _, each in sorted(accounts.items()):
                 self._account(each, producer, campaigns)
@@ -113,25 +116,54 @@ class _Exporter:
     def _add(self, made: Any) -> str:
         return str(self._objects.setdefault(made["id"], made)["id"])
 
-    def _common(self, made: datetime, producer: str | None = None) -> dict[str, Any]:
-        common = {
-            "created": seconds(made),
-            "modified": seconds(made),
+    def _common(self, rows: Iterable[Row], producer: str) -> dict[str, Any]:
+        """Times, creator and marking of what these rows say.
+
+        One id keeps its `created`, and another content has another `modified`: an account that was seen again has moved both
+        `last_seen` and what is said of it.
+        """
+        rows = list(rows)
+        first = min(row["first_seen"] for row in rows)
+        return {
+            "created": seconds(first),
+            "modified": seconds(max(first, *(max(row["based_at"], row["last_seen"]) for row in rows))),
+            "created_by_ref": producer,
             "object_marking_refs": [TLP[self._settings.tlp]],
         }
-        return common if producer is None else {**common, "created_by_ref": producer}
 
-    def _producer(self, made: datetime) -> str:
+    def _id(self, kind: str, *about: object) -> str:
+        # Who says it and how far it may go is part of what an object says: with others it is another object.
+        return object_id(kind, self._settings.producer, self._settings.tlp, *about)
+
+    def _marking(self) -> None:
+        """The marking itself, as the standard has it, so that nothing in the bundle refers to nothing."""
+        # The library still knows TLP:CLEAR by its former name.
+        name = {"clear": "white"}.get(self._settings.tlp, self._settings.tlp)
+        self._add(getattr(self._stix, f"TLP_{name.upper()}"))
+
+    def _producer(self) -> str:
         return self._add(
             self._stix.Identity(
-                id=object_id("identity", self._settings.producer),
+                id=self._id("identity"),
                 name=self._settings.producer,
                 identity_class="organization",
-                **self._common(made),
+                created=DEFINED,
+                modified=DEFINED,
+                object_marking_refs=[TLP[self._settings.tlp]],
             )
         )
 
-    def _definition(self, producer: str, made: datetime) -> None:
+    def _definition(self) -> None:
+        """The kind of observable, the same in every bundle whoever makes it."""
+        fixed = {"created": DEFINED, "modified": DEFINED, "object_marking_refs": [TLP["clear"]]}
+        author = self._add(
+            self._stix.Identity(
+                id=object_id("identity", "distillwatch", "software"),
+                name="distillwatch",
+                identity_class="system",
+                **fixed,
+            )
+        )
         self._add(
             self._stix.ExtensionDefinition(
                 id=EXTENSION,
@@ -143,7 +175,8 @@ class _Exporter:
                 schema=SCHEMA,
                 version="1.0.0",
                 extension_types=["new-sco"],
-                **self._common(made, producer),
+                created_by_ref=author,
+                **fixed,
             )
         )
 
@@ -159,7 +192,7 @@ class _Exporter:
         members = {row["account_id"] for row in rows}
         return self._add(
             self._stix.Campaign(
-                id=object_id("campaign", hashed),
+                id=self._id("campaign", hashed),
                 name=f"distillation campaign {hashed[:12]}",
                 description=f"{len(members)} accounts that look operated together harvest a model's outputs.",
                 objective="training a copy of a model from its outputs",
@@ -167,7 +200,7 @@ class _Exporter:
                 last_seen=seconds(max(row["last_seen"] for row in rows)),
                 confidence=_confidence(rows[0], "account"),
                 labels=["distillation-attack", self._label],
-                **self._common(max(row["based_at"] for row in rows), producer),
+                **self._common(rows, producer),
             )
         )
 
@@ -177,25 +210,29 @@ class _Exporter:
         owner = self._key.hash("account", whole["account_id"])
         observed = self._add(
             self._stix.ObservedData(
-                id=object_id("observed-data", owner, sorted(observables)),
+                id=self._id("observed-data", owner, sorted(observables)),
                 first_observed=seconds(whole["first_seen"]),
                 last_observed=seconds(whole["last_seen"]),
                 number_observed=min(int(whole["records"]), 999_999_999),
                 object_refs=sorted(observables),
                 allow_custom=True,
                 labels=[self._label],
-                **self._common(whole["based_at"], producer),
+                **self._common(rows, producer),
             )
         )
         for row in rows:
             indicator = self._indicator(row, producer)
-            self._relate(indicator, "based-on", observed, row["based_at"], producer)
+            self._relate(indicator, "based-on", observed, row, producer)
             if row["campaign"]:
-                self._relate(indicator, "indicates", campaigns[row["campaign"]], row["based_at"], producer)
+                self._relate(indicator, "indicates", campaigns[row["campaign"]], row, producer)
 
     def _observable(self, row: Row) -> str:
         hashed = self._key.hash(row["kind"], row["value"])
-        return self._add(identifier_class(self._stix)(kind=row["kind"], hmac_sha256=hashed))
+        return self._add(
+            identifier_class(self._stix)(
+                kind=row["kind"], hmac_sha256=hashed, object_marking_refs=[TLP[self._settings.tlp]]
+            )
+        )
 
     def _indicator(self, row: Row, producer: str) -> str:
         hashed = self._key.hash(row["kind"], row["value"])
@@ -203,7 +240,12 @@ class _Exporter:
         return self._add(
             self._stix.Indicator(
                 # What several accounts share is said once for each: they may have been decided differently.
-                id=object_id("indicator", hashed, self._key.hash("account", row["account_id"])),
+                id=self._id(
+                    "indicator",
+                    self._settings.valid_days,
+                    hashed,
+                    self._key.hash("account", row["account_id"]),
+                ),
                 name=f"{row['kind']} of an account that harvests a model's outputs",
                 description=(
                     "People decided that the account attacks."
@@ -217,18 +259,18 @@ class _Exporter:
                 valid_until=seconds(ends),
                 confidence=_confidence(row, row["kind"]),
                 labels=["distillation-attack", self._label],
-                **self._common(row["based_at"], producer),
+                **self._common([row], producer),
             )
         )
 
-    def _relate(self, source: str, kind: str, target: str, made: datetime, producer: str) -> None:
+    def _relate(self, source: str, kind: str, target: str, row: Row, producer: str) -> None:
         self._add(
             self._stix.Relationship(
-                id=object_id("relationship", source, kind, target),
+                id=self._id("relationship", source, kind, target),
                 relationship_type=kind,
                 source_ref=source,
                 target_ref=target,
-                **self._common(made, producer),
+                **self._common([row], producer),
             )
         )
 

@@ -39,6 +39,11 @@ class Imported:
         """Accounts that match, sorted."""
         return tuple(sorted({mark["account_id"] for mark in self.marks}))
 
+    @property
+    def unmatched(self) -> int:
+        """Indicators that nothing in the lake matches."""
+        return len(self.shared.indicators) - len({mark["indicator_id"] for mark in self.marks})
+
 
 def import_bundle(
     lake: Lake, data: bytes, key: RecipientKey, rows: Iterable[Row], *, who: str, now: datetime
