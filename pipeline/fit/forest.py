@@ -2,7 +2,8 @@
 
 Gradient boosting of shallow trees (Friedman, Annals of Statistics 29, 2001) on mid-ranks within each world. Worlds, not
 accounts, are what is drawn: habits, roles of the sources, shares of the kinds, sizes and base rates are new in each.
-Scores of benign accounts by trees fitted without their world (folds over worlds) are the null that p-values rest on.
+Scores of benign accounts by trees fitted without their world (folds over worlds) are the nulls that p-values rest on; what
+two nulls say together is calibrated on worlds of its own (`pipeline.fit.agreement`).
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from pipeline.classes.calibration import ClassNull, Survival
 from pipeline.classes.classes import shipped_classes
 from pipeline.detectors.forest.model import FOREST_FILE, Forest, NullSample, middle
 from pipeline.detectors.forest.trees import LEAF, Trees
+from pipeline.fit import agreement
+from pipeline.fit.agreement import calibrated
 from pipeline.signals import SignalTable
 from pipeline.signals.every import EVERY, FAMILY
 
@@ -170,9 +173,11 @@ def fit(
     scale: list[NDArray[np.float64]] = []
     classes = shipped_classes()
     folds = min(FOLDS, len(found))
+    of_fold: list[Trees] = []
     for fold in range(folds):
         report("folds", fold, folds + 1)
         trees = boost(*design([w for i, w in enumerate(found) if i % folds != fold], names), seed, **changes)
+        of_fold.append(trees)
         for place in range(fold, len(found), folds):
             ranks, attack, _ = design([found[place]], names)
             score = trees.scores(ranks)
@@ -186,11 +191,12 @@ def fit(
     scores = np.asarray(np.round(np.concatenate(null), 9), np.float64)
     among = np.concatenate(memberships)
     scales = np.asarray(np.round(np.concatenate(scale), 9), np.float64)
-    return Forest(
+    forest = Forest(
         tuple(names),
         trees,
         ClassNull.fitted(scores, among, classes.names),
         Survival.fitted((scores - scales[:, 0]) / scales[:, 1], np.ones(len(scores))),
+        None,
         classes.fingerprint,
         NullSample.of(np.concatenate(seen), scores, among),
         {
@@ -205,6 +211,8 @@ def fit(
             **(about or {}),
         },
     )
+    unseen = [replace(forest, trees=of_fold[place % folds]) for place in range(len(found))]
+    return calibrated(forest, zip(unseen, found, strict=True))
 
 
 def refit(
@@ -239,6 +247,7 @@ def refit(
         trees=Trees.joined([base.trees, more]),
         null=ClassNull.fitted(score, among, names, weights=sample.weight),
         standard_null=None,
+        agreed=None,
         sample=replace(sample, score=score),
         fitted={**base.fitted, "further": {"boosting": FURTHER, "seed": seed, "accounts": len(ranks)}},
     )
@@ -316,6 +325,13 @@ def report_on(forest: Forest, found: Sequence[LabelledWorld], fdr: float) -> lis
 @click.option(
     "--judge", type=click.IntRange(0), default=6, show_default=True, help="Worlds to judge on, after."
 )
+@click.option(
+    "--calibrate",
+    type=click.IntRange(0),
+    default=agreement.WORLDS,
+    show_default=True,
+    help="Whole worlds to calibrate p-values on, as `python -m pipeline.fit.agreement` does; 0: on the fit's own.",
+)
 @click.option("--cache", type=click.Path(file_okay=False, path_type=Path), help="Keeps worlds as matrices.")
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True)
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the trees.")
@@ -329,6 +345,7 @@ def command(
     first_seed: int,
     accounts: int,
     judge: int,
+    calibrate: int,
     cache: Path | None,
     workers: int,
     seed: int,
@@ -347,7 +364,8 @@ def command(
     as_shipped = [
         replace(plan, tameness=None) for plan in plans(tame + judge, first_seed + 10_000, data, accounts)
     ]
-    wanted = [*randomised, *as_shipped]
+    whole = agreement.plans(calibrate, agreement.FIRST_SEED, data, 3 * accounts)
+    wanted = [*randomised, *as_shipped, *whole]
     fitted_on = len(randomised) + tame
     made: list[LabelledWorld] = []
     with Steps("fit") as steps:
@@ -361,13 +379,15 @@ def command(
             about={"accounts_asked": accounts},
             report=steps.report,
         )
+    if calibrate:
+        fitted = agreement.on_worlds(fitted, made[fitted_on + judge :])
     fitted.save(out)
     console.print(f"{out}: {fitted.fingerprint}, {out.stat().st_size:,} bytes")
     console.print(", ".join(f"{name} {value}" for name, value in fitted.fitted.items()))
     used = fitted.trees.used(len(fitted.names))
     first = [f"{fitted.names[i]} {used[i]}" for i in np.argsort(-used, kind="stable")[:20]]
     console.print(f"asked most: {', '.join(first)}")
-    for kind, attack, accounts_of, listed in report_on(fitted, made[fitted_on:], 0.05):
+    for kind, attack, accounts_of, listed in report_on(fitted, made[fitted_on : fitted_on + judge], 0.05):
         side = "attack" if attack else "benign"
         console.print(
             f"{side:7} {kind:20} {accounts_of:6,} accounts, {listed:5,} listed ({listed / accounts_of:.1%})"

@@ -4,13 +4,17 @@ Score of an account: the log-odds that boosted trees give its mid-ranks within t
 a value has the middle rank. What the trees were fitted to are simulated worlds with habits drawn anew in each
 (`pipeline.fit.wild`), so a score means "like the harvests there, unlike the honest accounts there".
 
-p-value: ``sqrt(p p')``. p is the share of benign accounts of other worlds, *of its class*, with such a score or a higher
+p-value: from ``sqrt(p p')``. p is the share of benign accounts of other worlds, *of its class*, with such a score or a higher
 one, judged by trees that had not seen their world (`pipeline.classes.calibration`; conformal: valid if the lake's benign
 accounts are exchangeable with the worlds' of their class). p' is that share of *all* of them for scores standardised in
 their own population (median to 85 % quantile, which a few per cent of attackers do not reach): a lake whose honest
 accounts all score higher than the worlds' did is forgiven, one whose accounts all score lower is looked at more closely.
-Neither assumption holds exactly: a lake with benign kinds that no world had breaks both. That the mean of the two keeps
-the promised rate where either alone does not is measured, not proved (decision 0009).
+The mean of two p-values is none, so what is published is how often benign accounts of whole worlds, which neither trees nor
+nulls were fitted on, had such a mean or a smaller one (`pipeline.fit.agreement`). Each of these steps assumes that this
+lake's honest accounts are like the worlds'; one with benign kinds that no world had breaks it (decision 0009).
+
+The reference: attackers in a lake make its honest accounts look ordinary and themselves less extreme, and the more so the
+more of them there are. Those that stand out at first are left out, and the rest is what everybody is ranked in.
 """
 
 from __future__ import annotations
@@ -21,6 +25,7 @@ import numpy as np
 
 from pipeline.classes.classes import shipped_classes
 from pipeline.detectors.base import Judgement, scorable
+from pipeline.detectors.fdr import q_values
 from pipeline.detectors.forest.model import middle, shipped_forest
 from pipeline.detectors.reference import Reference
 from pipeline.signals.base import Population
@@ -35,6 +40,10 @@ if TYPE_CHECKING:
 DIGITS = 9
 # Signals that have a value must be this share of those that the trees ask for, else nothing is said.
 MIN_KNOWN = 0.4
+# Accounts that stand out are left out of the reference: those in a list of this rate by the plain mean of the two p-values,
+# unless that were more of the lake than any campaign was.
+TRIM_FDR = 0.05
+TRIM_SHARE = 0.15
 
 
 class ForestDetector:
@@ -57,10 +66,25 @@ class ForestDetector:
         self._classes = shipped_classes() if shipped_classes().fingerprint == self.forest.classes else None
 
     def reference(self, name: str, table: SignalTable, population: Population | None = None) -> Reference:
-        """A population's own reference: how its scorable accounts are distributed in each signal, and their scores."""
-        kept = _rows(table, scorable(table))
-        reference = Reference.of(name, kept, population or Population.empty())
-        return reference.with_scores(self._scores(kept, reference)[0])
+        """A population's own reference: how its scorable accounts are distributed in each signal, and their scores.
+
+        Without those that stand out at first; in a lake without attackers that is next to nobody.
+        """
+        everybody = _rows(table, scorable(table))
+        reference = Reference.of(name, everybody, population or Population.empty())
+        score, known, *_ = self._scores(everybody, reference)
+        reference = reference.with_scores(score)
+        some = _rows(everybody, known)
+        first = self._mean(score[known], self.memberships(some, reference), reference)
+        # Accounts without a score have a place in the ranks, and in the list as in `judge`.
+        p_value = np.where(self._shallow(everybody), 1.0, np.nan)
+        p_value[known] = first
+        out = np.nan_to_num(q_values(p_value), nan=1.0) <= TRIM_FDR
+        if not out.any() or out.mean() > TRIM_SHARE:
+            return reference
+        rest = _rows(everybody, ~out)
+        reference = Reference.of(name, rest, population or Population.empty())
+        return reference.with_scores(self._scores(rest, reference)[0])
 
     def judge(self, table: SignalTable, reference: Reference) -> Judgement:
         """Judge accounts by a reference."""
@@ -115,11 +139,26 @@ class ForestDetector:
     def _p_values(
         self, score: NDArray[np.float64], memberships: NDArray[np.float64] | None, reference: Reference
     ) -> NDArray[np.float64]:
-        forest = self.forest
+        mean = self._mean(score, memberships, reference)
+        if self.forest.agreed is None or not self._standardises(reference):
+            return mean
+        # A mean of 0 has no logarithm; nulls stop at their floor long before.
+        return self.forest.agreed(-np.log(np.maximum(mean, np.finfo(np.float64).tiny)))
 
+    def _standardises(self, reference: Reference) -> bool:
+        """Whether there are two p-values."""
+        return self.forest.standard_null is not None and bool(reference.score and reference.score.accounts)
+
+    def _mean(
+        self, score: NDArray[np.float64], memberships: NDArray[np.float64] | None, reference: Reference
+    ) -> NDArray[np.float64]:
+        """The geometric mean of both p-values, or the first one where there is no second."""
+        forest = self.forest
         worlds = forest.null.pooled(score) if memberships is None else forest.null.p_value(score, memberships)
-        if forest.standard_null is None or reference.score is None or not reference.score.accounts:
+        if not self._standardises(reference):
             return worlds
+        assert forest.standard_null is not None
+        assert reference.score is not None
         centre, width = middle(reference.score.quantiles)
         return np.sqrt(worlds * forest.standard_null((score - centre) / width))
 

@@ -90,6 +90,9 @@ class Forest:
     null, standard_null
         Of scores of benign accounts of simulated worlds, each by trees fitted without its world. Of the scores as they are,
         by benign class; and of all of them, standardised in their world by its `middle` (None: that is not looked at).
+    agreed
+        Of what the two say together, ``-log sqrt(p p')``, of benign accounts of whole worlds that neither trees nor nulls were
+        fitted on (None: the mean is taken as it is). The mean of two p-values is none.
     classes
         Fingerprint of the classes that the null's memberships are of.
     sample
@@ -102,6 +105,7 @@ class Forest:
     trees: Trees
     null: ClassNull
     standard_null: Survival | None
+    agreed: Survival | None
     classes: str
     sample: NullSample
     fitted: Mapping[str, Any]
@@ -119,7 +123,7 @@ class Forest:
         head = [
             self.names,
             self.null.to_json(),
-            None if self.standard_null is None else self.standard_null.to_json(),
+            *(None if each is None else each.to_json() for each in (self.standard_null, self.agreed)),
             self.classes,
             dict(self.fitted),
         ]
@@ -148,10 +152,18 @@ class Forest:
         try:
             with np.load(path, allow_pickle=False) as file:
                 arrays = {name: file[name] for name in file.files}
-            names, null, standard, classes, fitted = json.loads(arrays.pop("head").tobytes())
+            names, null, standard, agreed, classes, fitted = json.loads(arrays.pop("head").tobytes())
             sample = NullSample(**{name: arrays.pop(f"null_{name}") for name in _SAMPLE})
-            nulls = ClassNull.from_json(null), None if standard is None else Survival.from_json(standard)
-            return cls(tuple(names), Trees(**arrays), *nulls, classes, sample, fitted)
+            return cls(
+                tuple(names),
+                Trees(**arrays),
+                ClassNull.from_json(null),
+                None if standard is None else Survival.from_json(standard),
+                None if agreed is None else Survival.from_json(agreed),
+                classes,
+                sample,
+                fitted,
+            )
         except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:
             msg = f"{path} is not a fitted forest ({error}); make one with `distillwatch refit` or leave --model out"
             raise UsageError(msg) from error
