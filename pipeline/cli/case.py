@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipeline.cli.lake_options import LAKE
+from pipeline.cli.lake_options import LAKE, say_if_inexact
 from pipeline.errors import UsageError
 
 if TYPE_CHECKING:
@@ -101,6 +101,7 @@ def command(
             rows=MOST_ROWS,
         ) as investigation,
     ):
+        say_if_inexact(lake_path, manifest)
         case = investigation.case(subject, report)
     page = render(case_document(case, prepared_by=prepared_by, case_id=case_id, dated=dated))
     path = out or Path(f"case-{_plain(subject)}.html")

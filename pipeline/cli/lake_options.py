@@ -20,6 +20,14 @@ def lake_option(function: F) -> F:
     return click.option("--lake", "lake_path", type=LAKE, required=True, help="Folder of the lake.")(function)
 
 
+def say_if_inexact(lake: Path | str, manifest: int | None) -> None:
+    """Warn where a lake cannot be seen exactly as of a manifest; None: it is seen as it is now."""
+    from pipeline.lake import Lake
+
+    if manifest is not None and (said := Lake.open(lake).manifest(manifest).inexact) is not None:
+        click.echo(f"warning: {said}", err=True)
+
+
 def backend_option(function: F) -> F:
     """Add `--backend`."""
     return click.option(

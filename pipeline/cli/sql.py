@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from pipeline.cli.lake_options import say_if_inexact
 from pipeline.cli.output import Format, print_rows
 from pipeline.cli.sql_answers import AnswerFormat, check_destination, write_answer
 from pipeline.cli.sql_options import login_name, session_options
@@ -144,6 +145,7 @@ def command(
     with session:
         if "landlock" not in session.guard:
             click.echo(f"weaker guard: the kernel does not confine this session ({session.guard})", err=True)
+        say_if_inexact(lake, manifest)
         if file is None:
             from pipeline.shell import run_shell
 

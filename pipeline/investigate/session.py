@@ -101,6 +101,11 @@ class Investigation:
         return self._session.manifest
 
     @cached_property
+    def inexact(self) -> str | None:
+        """What is not as it was when the manifest that was asked for was published, in a sentence; None: nothing."""
+        return None if self._as_of is None else self.lake.manifest(self._as_of).inexact
+
+    @cached_property
     def snapshot(self) -> Snapshot:
         """What profiles are read from: the lake as of the manifest that was asked for.
 
@@ -215,7 +220,8 @@ def open_lake(
     case
         The case that the questions belong to, likewise.
     manifest
-        See the lake as it was when this manifest was published; None: as it is now.
+        See the lake as it was when this manifest was published; None: as it is now. One that cannot be seen exactly says
+        so in `Investigation.inexact`.
     audit
         File of the audit record; None: ``audit/queries.jsonl`` in the lake.
     weaker_guard

@@ -105,6 +105,16 @@ class Manifest:
     ends: Mapping[str, End] | None = None
     documents: tuple[str, ...] | None = None
 
+    @property
+    def inexact(self) -> str | None:
+        """What a view as of this manifest does not have as it was, in a sentence; None: everything is as it was."""
+        if self.ends is not None:
+            return None
+        return (
+            f"manifest {self.number} does not say where the lake's data ended: its runs, scores and verdicts are as they "
+            "were; records that no run had absorbed, live alerts and indicators are as they are now"
+        )
+
     def with_tables(self, name: str, files: Iterable[TableFile], *, append: bool = False) -> Manifest:
         """The same with other files for a result table; ``append`` keeps those it has."""
         kept = self.tables.get(name, ()) if append else ()

@@ -191,7 +191,9 @@ def test_another_segment_under_a_swept_name_is_not_taken_for_the_first(quick_pat
         Lake.open(lake.root).as_of(1)
 
 
-def test_a_manifest_of_format_1_is_read_and_does_not_say_where_chains_ended(quick_path: Path) -> None:
+def test_a_manifest_of_format_1_is_read_and_does_not_say_where_chains_ended(
+    quick_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     world = World(make_lake(quick_path / "lake"))
     for step in ("land 0", "verdict", "alert"):
         world.do(step)
@@ -204,6 +206,13 @@ def test_a_manifest_of_format_1_is_read_and_does_not_say_where_chains_ended(quic
     world.do("land 0")
     found = world.lake.as_of(1)
     assert found.manifest.ends is None
+    from pipeline.cli.main import run
+
+    ask = ["sql", "--lake", str(world.lake.root), "--who", "kim", "-c", "select count(*) as n from records"]
+    assert run([*ask, "--as-of", "1"]) == 0
+    assert "manifest 1 does not say where the lake's data ended" in capsys.readouterr().err
+    with open_lake(world.lake.root, who="kim", manifest=1) as session:
+        assert session.inexact is not None
     # Its tables are as they were, its segments and documents as they are.
     assert (found.vector, found.documents_in("alerts")) == (
         world.lake.snapshot().vector,
@@ -224,6 +233,7 @@ def test_sql_and_notebooks_see_the_same_past(quick_path: Path) -> None:
     count = "select count(*)::int as n from records"
     for manifest, records in ((1, 6), (None, 12)):
         with open_lake(world.lake.root, who="kim", manifest=manifest) as session:
+            assert session.inexact is None
             assert session.ask(count).to_pylist() == [{"n": records}]
             assert int(session.profiles().column("records").sum()) == records
 
