@@ -91,8 +91,11 @@ def _(case, lake):
     each = windows.by_account()
     whole = lake.merged(members)
     assert int(whole.records[0]) == int(each.records.sum())
-    for name, records, topics in zip(each.account_id, each.records, each.askable["topic_count"], strict=True):
+    rows = zip(each.account_id, each.records, each.askable["topic_count"], strict=True)
+    for name, records, topics in list(rows)[:20]:
         print(f"{name}: {records} records on {(topics > 0).sum()} topics")
+    if len(members) > 20:
+        print(f"and {len(members) - 20:,} more")
     print(
         f"together: {whole.records[0]} records, effective rank {readings.effective_rank(whole)[0]:.1f}, "
         f"entropy of topics {readings.topic_entropy(whole)[0]:.2f} nats"

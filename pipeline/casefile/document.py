@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pipeline.investigate import Case
+    from pipeline.investigate.asked import Asked
 
 FORMAT = 1
 TABLE_ROWS = 500
@@ -78,7 +79,7 @@ def case_document(
     return plain
 
 
-def commands(case: Case, prepared_by: str | None, case_id: str | None, dated: str | None) -> dict[str, str]:
+def commands(case: Case, prepared_by: str | None, case_id: str | None, dated: str | None) -> dict[str, Any]:
     """What to type to derive it again; ``$LAKE`` stands for the lake's folder, which a case file does not depend on."""
     subject = quoted(case.subject.subject_id)
     said = "".join(
@@ -86,13 +87,24 @@ def commands(case: Case, prepared_by: str | None, case_id: str | None, dated: st
         for option, value in (("--prepared-by", prepared_by), ("--case", case_id), ("--dated", dated))
         if value is not None
     )
-    found = {
+    found: dict[str, Any] = {
         "again": f'distillwatch case --lake "$LAKE" --as-of {case.lake["manifest"]}{said} --out again.html -- {subject}'
     }
     if case.alert is not None:
         found["derive"] = f'distillwatch verify --lake "$LAKE" --alert {shlex.quote(case.alert["alert_id"])}'
+    found["asked"] = {name: ask_again(asked, case.lake["manifest"]) for name, asked in case.answers.items()}
     found["verify"] = 'distillwatch verify --lake "$LAKE"'
     return found
+
+
+def ask_again(asked: Asked, manifest: int) -> str:
+    """What to type to get the rows that a figure was made of."""
+    bound = "".join(
+        f" --param {quoted(f'{name}={value}')}"
+        for name, value in asked.parameters.items()
+        if value is not None
+    )
+    return f'distillwatch sql --lake "$LAKE" --as-of {manifest} {asked.playbook}{bound}'
 
 
 def quoted(text: str) -> str:

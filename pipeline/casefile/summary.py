@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from pipeline.casefile.benign_groups import benign_groups
+from pipeline.casefile.calibration import read_from
 from pipeline.investigate.figures.base import count
 from pipeline.investigate.figures.words import expected, listed, one_in, p_text
 
@@ -16,11 +18,6 @@ if TYPE_CHECKING:
 LIMITS = (
     "This is evidence, not proof. Nobody should be acted against by this file alone: read the records, and ask who pays and what "
     "the account is for."
-)
-GROUPS = (
-    "Benign groups that look like clusters are tenants of one application, workers that share a job out, and laboratories. What "
-    "tells them apart is who pays, whether prompts are shared between accounts (a list that was shared out has hardly any), and "
-    "whether the members do the same thing for different people."
 )
 NO_TEXT = (
     "The lake holds no text of any prompt or answer: only embeddings, hashes and metadata. What was asked can be read where the "
@@ -43,8 +40,9 @@ def summary(case: Case) -> dict[str, list[str]]:
 def _seen(case: Case) -> list[str]:
     rows, subject = case.rows("case_accounts"), case.subject
     records = sum(row["records"] or 0 for row in rows)
-    first = min((row["first_seen"] or row["first_window"] for row in rows if row["first_seen"] or row["first_window"]), default=None)  # fmt: skip
-    last = max((row["last_seen"] or row["last_window"] for row in rows if row["last_seen"] or row["last_window"]), default=None)  # fmt: skip
+    # A scoring's `last_seen` is where the last window ends, which may be a day on which nothing was sent.
+    first = min((row["first_window"] or row["first_seen"] for row in rows if row["first_window"] or row["first_seen"]), default=None)  # fmt: skip
+    last = max((row["last_window"] or row["last_seen"] for row in rows if row["last_window"] or row["last_seen"]), default=None)  # fmt: skip
     when = f" between {first:%d %B %Y} and {last:%d %B %Y}" if first and last else ""
     said = [
         f"{subject.it} consists of {count(len(rows), 'account')}, which sent {count(records, 'record')}{when} (UTC)."
@@ -92,6 +90,12 @@ def _sure(case: Case) -> list[str]:
         )
     if alert["evidence"].get("calibration"):
         said.append(str(alert["evidence"]["calibration"]))
+    said += read_from(alert)
+    population = alert["evidence"].get("population")
+    if case.subject.is_cluster and population:
+        said.append(
+            f"Ranks («higher than so many % of accounts») are among the {population['accounts']:,} accounts of the population «{population['name']}»."
+        )
     return said
 
 
@@ -124,7 +128,7 @@ def _benign(case: Case) -> list[str]:
             said.append("What does not fit: " + _sentences(explained["untypical"]))
         return said
     if case.subject.is_cluster:
-        return [GROUPS]
+        return benign_groups(case)
     classes = [row["benign_class"] for row in case.rows("case_accounts") if row["benign_class"]]
     return (
         [f"Of the benign classes, «{classes[0]}» fits best."]

@@ -46,11 +46,12 @@ def coverage_figure(sources: Sources) -> Figure:
     if at is not None:
         here = expected_topics(list(mine.values()), at)
         values = [v for each in others if not np.isnan(v := expected_topics(each, at))]
-        place = share(sum(v < here for v in values), len(values))
+        fewer = sum(v < here for v in values)
+        place = share(fewer, len(values))
         median = next(row[2] for row in band if row[0] == at)
         caption += (
-            f" {at} of them would meet {here:.0f} on average; {at} records of {whom} meet {median:.0f} (median of {len(values)}), "
-            f"and {place:.0%} of these accounts meet fewer than it does."
+            f" {at:,} of them would meet {here:.0f} on average; {at:,} records of {whom} meet {median:.0f} (median of {len(values)} accounts "
+            f"with that many), and {fewer} of these {len(values)} meet fewer than it does."
         )
     else:
         caption += f" Too few {whom} have that many records for a comparison."

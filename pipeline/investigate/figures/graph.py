@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import heapq
+import math
 import random
+from collections import Counter, defaultdict
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from pipeline.investigate.drawing import BLACK, BLUE, GREY, HALO, RED, frame, shown
@@ -15,7 +19,11 @@ if TYPE_CHECKING:
 
 TITLE = "Cluster graph"
 NODES = 80
+"""Accounts that are drawn: more cannot be told apart on a page."""
 EDGES = 240
+"""Edges that are drawn."""
+SKETCH = 64
+"""Hashes of an account's prompts that an overlap is estimated from."""
 SEED = 20260101
 KINDS = (
     ("payment", "shared payment", RED, "-", 2.2),
@@ -35,16 +43,14 @@ def graph_figure(sources: Sources) -> Figure:
             else "The manifest holds no edges of this cluster."
         )
         return nothing("graph", TITLE, why, asked)
-    chosen = rows[:EDGES]
-    names = sorted({row["account_a"] for row in chosen} | {row["account_b"] for row in chosen})
-    degree = {name: sum(name in (row["account_a"], row["account_b"]) for row in chosen) for name in names}
-    names = sorted(sorted(names, key=lambda name: (-degree[name], name))[:NODES])
-    chosen = [row for row in chosen if row["account_a"] in names and row["account_b"] in names]
+    names, chosen = drawn(rows)
     judged = {row["account_id"]: row for row in sources.rows("case_accounts")}
+    place = {name: at for at, name in enumerate(names)}
+    members = set(sources.subject.accounts)
     edges = [
         {
-            "a": names.index(row["account_a"]),
-            "b": names.index(row["account_b"]),
+            "a": place[row["account_a"]],
+            "b": place[row["account_b"]],
             "kind": kind(row),
             "score": row["score"],
         }
@@ -58,27 +64,19 @@ def graph_figure(sources: Sources) -> Figure:
             "x": x,
             "y": y,
             "records": (judged.get(name) or {}).get("records"),
-            "of_case": name in sources.subject.accounts,
+            "of_case": name in members,
             "alert": (judged.get(name) or {}).get("decision") == "alert",
         }
         for name, (x, y) in zip(names, places, strict=True)
     ]
-    payments = sum(bool(row["shared_payments"]) for row in rows)
-    networks = sum(bool(row["shared_networks"]) for row in rows)
-    apart = [row for row in rows if row["overlap"] is not None and row["expected_overlap"]]
-    deficit = sum(row["overlap"] < row["expected_overlap"] / 2 for row in apart)
-    caption = (
-        f"{count(len(rows), 'edge')} between {count(len({r['account_a'] for r in rows} | {r['account_b'] for r in rows}), 'account')}: "
-        f"{payments} rest on a shared payment, {networks} on a shared network. In {deficit} of {count(len(apart), 'pair')} that ask about the same, "
-        "fewer than half as many prompts are shared as two such accounts would share by chance."
-    )
-    if len(chosen) < len(rows):
-        caption += f" Drawn are the {len(chosen)} strongest."
+    caption = " ".join((_ties(rows, members), _shared_prompts(rows), _left_out(rows, names, chosen))).strip()
     return Figure(
         "graph",
         TITLE,
         caption,
-        "Edges are the likeliest ties of each account, not all pairs. Tenants of one application and workers that share a job out look "
+        "Edges are the ten likeliest ties of each account, not all pairs; one counts as by payment or network if anything of that kind is "
+        f"shared. Shares of prompts are estimated from at most {SKETCH} hashes of each account, so a share is known to .06 at best; what "
+        "chance gives assumes that both draw evenly from one stock of prompts. Tenants of one application and workers that share a job out look "
         "like this too: who pays, and who decided what to ask, is for the investigator to find out.",
         {"nodes": nodes, "edges": edges},
         ("account", "account ", "log-odds", "payments", "networks", "cosine of contents", "prompts shared", "by chance", "parameters", "agents", "in step"),
@@ -93,6 +91,105 @@ def graph_figure(sources: Sources) -> Figure:
         paint,
         4.2,
     )  # fmt: skip
+
+
+def drawn(rows: list[Row]) -> tuple[list[str], list[Row]]:
+    """Accounts and edges to draw, of edges in order of strength: no more than `NODES` and `EDGES`.
+
+    Where there are more accounts, those are drawn that are reached along the strongest edges from the one with most edges,
+    so that everybody who is drawn is tied to somebody who is.
+    """
+    names = sorted(_reached(rows))
+    kept = set(names)
+    met: Counter[str] = Counter()
+    ranked = []
+    for at, row in enumerate(rows):
+        ends = row["account_a"], row["account_b"]
+        if kept.issuperset(ends):
+            ranked.append((min(met[end] for end in ends), at))
+            met.update(ends)
+    # First the strongest of each account, then the second, so that nobody is left without a line.
+    return names, [rows[at] for _, at in sorted(ranked)[:EDGES]]
+
+
+def _reached(rows: list[Row]) -> set[str]:
+    """Accounts that are drawn."""
+    ties: defaultdict[str, list[tuple[int, str]]] = defaultdict(list)
+    for at, row in enumerate(rows):
+        ties[row["account_a"]].append((at, row["account_b"]))
+        ties[row["account_b"]].append((at, row["account_a"]))
+    if len(ties) <= NODES:
+        return set(ties)
+    found: set[str] = set()
+    for start in sorted(ties, key=lambda name: (-len(ties[name]), name)):
+        # Rows are in order of strength: the least number is the strongest edge.
+        reach = [(-1, start)]
+        while reach and len(found) < NODES:
+            _, name = heapq.heappop(reach)
+            if name not in found:
+                found.add(name)
+                for tie in ties[name]:
+                    heapq.heappush(reach, tie)
+        if len(found) >= NODES:
+            break
+    return found
+
+
+def _ties(rows: list[Row], members: set[str]) -> str:
+    """How many edges and accounts rest on what."""
+    best: dict[str, int] = {}
+    order = [name for name, *_ in KINDS]
+    for row in rows:
+        rank = order.index(kind(row))
+        for end in (row["account_a"], row["account_b"]):
+            best[end] = min(best.get(end, rank), rank)
+    payments = sum(bool(row["shared_payments"]) for row in rows)
+    networks = sum(bool(row["shared_networks"]) for row in rows)
+    found = Counter(best.values())
+    words = (
+        f"{count(len(rows), 'edge')} between {count(len(best), 'account')}: {payments:,} rest on a shared payment, {networks:,} on a shared "
+        f"network. {count(found[0], 'account')} {'is' if found[0] == 1 else 'are'} tied by a payment, {found[1]:,} more by a network, "
+        f"{found[2]:,} by likeness alone"
+    )
+    alone = len(members - best.keys())
+    return words + (
+        f"; {count(alone, 'account')} of the case {'has' if alone == 1 else 'have'} no edge."
+        if alone
+        else "."
+    )
+
+
+def _shared_prompts(rows: list[Row]) -> str:
+    """How far the overlaps lie below what chance gives, and for how many pairs that can be told."""
+    apart = [row for row in rows if row["overlap"] is not None and row["expected_overlap"]]
+    if not apart:
+        return "For none of them it can be told how many prompts would be shared by chance."
+    chance, shared = (median(row[name] for row in apart) for name in ("expected_overlap", "overlap"))
+    clear = sum(_below(row) >= 2 for row in apart)
+    return (
+        f"For {count(len(apart), 'pair')} it can be told how many prompts two users of one stock would share by chance: {chance:.1%} "
+        f"(median), against {shared:.1%} found. In {clear:,} of them the shortfall is at least two standard errors, in the others it may be chance."
+    )
+
+
+def _below(row: Row) -> float:
+    """Standard errors by which an overlap lies below what chance gives; the error is that of the signal `overlap_deficit`."""
+    chance = row["expected_overlap"]
+    error = math.sqrt(max(chance * (1 - chance), 0.0) / SKETCH + 0.001)
+    return float((chance - row["overlap"]) / error)
+
+
+def _left_out(rows: list[Row], names: list[str], chosen: list[Row]) -> str:
+    """What is not drawn."""
+    if len(chosen) == len(rows):
+        return ""
+    accounts = len({row["account_a"] for row in rows} | {row["account_b"] for row in rows})
+    if len(names) < accounts:
+        return (
+            f"Drawn are {len(names)} accounts, reached along the strongest edges from the one with most edges (the closest part, no sample), and "
+            f"{len(chosen)} of their edges, the strongest of each first; {accounts - len(names):,} accounts and {len(rows) - len(chosen):,} edges are left out."
+        )
+    return f"Drawn are {len(chosen)} edges, the strongest of each account first; {len(rows) - len(chosen):,} are left out."
 
 
 def kind(row: Row) -> str:

@@ -53,6 +53,9 @@ def looks_figure(sources: Sources) -> Figure:
             f"{who} worker that looks at 50, 100, 200, … records would not have raised an alert by its profile alone "
             f"(smallest p = {p_text(min(e['p_value'] for e in looked))})."
         )
+    read, sent = len(sources.vectors), sum(row["records"] or 0 for row in sources.rows("case_accounts"))
+    if looked and sent > read:
+        caption += f" Counted from the first of its newest {read:,} records; it sent {sent:,}, so what a worker saw then was another stretch."
     if scored:
         newest = scored[-1]
         caption += (

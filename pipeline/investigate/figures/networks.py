@@ -23,13 +23,15 @@ def networks_figure(sources: Sources) -> Figure:
         return nothing(
             "networks", TITLE, "Its records name no network, payment, organisation or user agent.", asked
         )
+    # The playbook's answer ends at its limit: then there may be more.
+    least = "at least " if len(rows) >= int(asked.parameters.get("limit_rows") or len(rows) + 1) else ""
     size, cluster = len(sources.subject.accounts), sources.subject.is_cluster
     if cluster:
         shared = [row for row in rows if row["accounts"] > 1]
         own = [row for row in shared if not row["accounts_elsewhere"]]
         caption = (
-            f"Of {count(size, 'account')}, several share {count(len(shared), 'value')}; {len(own)} of these "
-            f"{'is' if len(own) == 1 else 'are'} used by nobody else"
+            f"Of {count(size, 'account')}, several share {least if len(shared) == len(rows) else ''}{count(len(shared), 'value')}; {len(own)} of these "
+            f"{'is' if len(own) == 1 else 'are'} used by nobody else in the lake"
             + (
                 f": {listed([_label(row) + ' (' + str(row['accounts']) + ')' for row in own[:3]])}."
                 if own
@@ -40,10 +42,13 @@ def networks_figure(sources: Sources) -> Figure:
         alone = [row for row in rows if not row["accounts_elsewhere"]]
         kinds = sorted({row["kind"] for row in rows})
         caption = (
-            f"{count(len(rows), 'value')} of {listed(kinds)}; "
+            f"{least}{count(len(rows), 'value')} of {listed(kinds)}; "
             f"{len(alone)} used by no other account of the lake"
             + (f": {listed([_label(row) for row in alone[:3]])}." if alone else ".")
         )
+    caption = caption[0].upper() + caption[1:]
+    if len(rows) > BARS:
+        caption += f" Drawn are the first {BARS}."
     bars = [
         {
             "label": _label(row),

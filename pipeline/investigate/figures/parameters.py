@@ -28,12 +28,16 @@ def parameters_figure(sources: Sources) -> Figure:
         return nothing("parameters", TITLE, "No record of it is landed.", asked)
     models = {row["model"] for row in rows}
     top = rows[0]
+    # The playbook's answer ends at its limit: then there may be more.
+    capped = len(rows) >= int(asked.parameters.get("limit_rows") or len(rows) + 1)
     cluster = sources.subject.is_cluster
     caption = (
-        f"{count(len(rows), 'combination')} of {count(len(models), 'model')} and settings{' or more' if len(rows) >= 30 else ''}; the most used one, "
+        f"{'At least ' if capped else ''}{count(len(rows), 'combination')} of {count(len(models), 'model')} and settings; the most used one, "
         f"{_words(top)}, makes up {top['share']:.0%} of the records"
         + (f" and was used by {count(top['accounts'], 'account')}." if cluster else ".")
     )
+    if len(rows) > BARS:
+        caption += f" Drawn are the first {BARS}."
     bars = [
         {"label": _words(row), "share": row["share"], "records": row["records"], "accounts": row["accounts"]}
         for row in rows[:BARS]

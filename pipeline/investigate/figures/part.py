@@ -90,7 +90,7 @@ def paint(figure: Any, data: Mapping[str, Any]) -> None:
     axes.set_yticks(range(len(measures)), [each["words"] for each in measures])
     axes.set_ylim(len(measures) - 0.4, -0.8)
     axes.set_xlim(-0.05, max(1.05, *(each["inside"] + 0.1 for each in measures)))
-    marks = "■ the part" + ("" if data["whole_account"] else "   ○ the rest of the account")
+    marks = "■ the part" + ("" if data["whole_account"] else "   ○ the rest")
     if data["whole_account"]:
         marks = "■ the whole"
     frame(axes, x="value", title=f"Measures of a list    {marks}", grid="both")

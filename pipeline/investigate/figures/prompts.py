@@ -9,6 +9,7 @@ import numpy as np
 
 from pipeline.investigate.drawing import BLACK, BLUE, HALO, RED, frame
 from pipeline.investigate.figures.base import Figure, Sources, count, nothing
+from pipeline.investigate.figures.words import nth
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,13 +45,27 @@ def prompts_figure(sources: Sources) -> Figure:
         for c in plane.centres
     ]
     near = _nearest(places, plane)
-    caption = f"{count(len(places), 'prompt')} of this case on a plane that does not depend on the lake ({plane.made_from})."
+    background = plane(sources.background) if len(sources.background) else np.empty((0, 2))
+    sent = sum(row["records"] or 0 for row in sources.rows("case_accounts"))
+    caption = (
+        (
+            f"The newest {len(places):,} of the {count(sent, 'prompt')}"
+            if sent > len(places)
+            else count(len(places), "prompt")
+        )
+        + f" of this case on a plane that does not depend on {'this case' if not plane.centres else 'the lake'} ({plane.made_from})"
+    )
+    caption += f"; every {nth(every)} is drawn." if every > 1 else "."
     if near is not None:
-        caption += f" {near:.0%} of them lie nearer to a topic of harvested reference content than to one of ordinary content, in this plane."
+        caption += f" {near:.0%} of them lie nearer to a topic of harvested reference content than to one of ordinary content, in this plane"
+        usual = _nearest(background, plane) if len(background) else None
+        caption += (
+            "." if usual is None
+            else f"; of {count(len(background), 'prompt')} of unremarkable accounts of this lake {usual:.0%} do."
+        )  # fmt: skip
     shows = plane.variance(sources.vectors)
     spoken = f"The plane shows {plane.shown:.0%} of the variance of what it was made from"
     spoken += f" and {shows:.0%} of this case's own" if not np.isnan(shows) else ""
-    background = plane(sources.background) if len(sources.background) else np.empty((0, 2))
     return Figure(
         "prompts",
         TITLE,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from pipeline.investigate.drawing import BLACK, BLUE, dates, frame, shown
@@ -15,6 +15,11 @@ if TYPE_CHECKING:
 TITLE = "When it was at work"
 LINES = 40
 """Accounts that have a line of their own; the others share the last one."""
+MARKS = 4000
+"""Marks that are drawn; where every window with records would be more, windows are taken together."""
+STEPS = (1, 3, 6, 12, 24, 72, 168, 672)
+"""Hours that one mark may stand for."""
+_EPOCH = datetime(1970, 1, 1)
 
 
 def timeline_figure(sources: Sources) -> Figure:
@@ -41,14 +46,7 @@ def timeline_figure(sources: Sources) -> Figure:
     most = set(sorted(order, key=lambda account: (-sent[account], account))[:LINES])
     lines = [account for account in order if account in most]
     line_of = {account: place for place, account in enumerate(lines)}
-    marks = [
-        {
-            "at": row["window_start"].isoformat(),
-            "records": row["records"],
-            "line": line_of.get(row["account_id"], len(lines)),
-        }
-        for row in rows
-    ]
+    step, marks = _marks(rows, line_of, by_hour=not sources.subject.is_cluster)
     hours = {row["window_start"].hour for row in rows}
     total = sum(row["records"] for row in rows)
     busiest = max(days, key=lambda each: (each["records"], each["day"]))
@@ -61,21 +59,24 @@ def timeline_figure(sources: Sources) -> Figure:
     )
     if sources.subject.is_cluster:
         together = max(days, key=lambda each: (each["accounts"], each["day"]))
-        caption += f" Of {count(len(order), 'account')} up to {together['accounts']} were at work on one day."
+        caption += (
+            f" Of {count(len(order), 'account')} up to {together['accounts']:,} were at work on one day."
+        )
     if len(order) > len(lines):
-        caption += f" The {len(lines)} accounts with most records have a line each; the last line holds the other {len(order) - len(lines)}."
+        caption += f" The {len(lines)} accounts with most records have a line each; the last line holds the other {len(order) - len(lines):,}."
     data: dict[str, Any] = {
         "days": days,
         "marks": marks,
         "lines": [shown(each, 24) for each in lines] + (["all others"] if len(order) > len(lines) else []),
         "is_cluster": sources.subject.is_cluster,
+        "step_hours": step,
     }
     return Figure(
         "timeline",
         TITLE,
         caption,
-        "Every mark is one window with records, larger with more of them. Work round the clock and breaks that many accounts "
-        "take together are worth a look; schedules and offices make them too.",
+        f"Every mark is {_one_mark(step, len(rows), len(marks))}, larger with more of them. Work round the clock and breaks that "
+        "many accounts take together are worth a look; schedules and offices make them too.",
         data,
         ("day (UTC)", "records", "windows with records", "accounts at work"),
         [[each["day"], each["records"], each["windows"], each["accounts"]] for each in days],
@@ -83,6 +84,48 @@ def timeline_figure(sources: Sources) -> Figure:
         paint,
         2.3 + (0.16 * max(6, len(data["lines"])) if data["is_cluster"] else 1.9),
     )
+
+
+def _marks(
+    rows: list[dict[str, Any]], line_of: Mapping[str, int], *, by_hour: bool
+) -> tuple[int | None, list[dict[str, Any]]]:
+    """What is drawn, and how many hours a mark stands for (None: a window).
+
+    ``by_hour``: windows of one hour of the day are taken together over days, else those that follow each other.
+    """
+    others = len(line_of)
+    at = [(row["window_start"], line_of.get(row["account_id"], others), row["records"]) for row in rows]
+    summed: defaultdict[tuple[datetime, int], int] = defaultdict(int)
+    for start, line, records in at:
+        summed[start, line] += records
+    step = None
+    for hours in STEPS:
+        if len(summed) <= MARKS:
+            break
+        if by_hour and hours < 48:
+            continue
+        step = hours
+        summed = defaultdict(int)
+        for start, line, records in at:
+            long = timedelta(hours=hours)
+            first = start - (start - _EPOCH) % long
+            summed[first + (start - _EPOCH) % timedelta(days=1) if by_hour else first, line] += records
+    return step, [
+        {"at": start.isoformat(), "records": records, "line": line}
+        for (start, line), records in sorted(summed.items())
+    ]
+
+
+def _one_mark(step: int | None, windows: int, marks: int) -> str:
+    """What a mark stands for, in words."""
+    if step is None:
+        return (
+            "one window with records"
+            if windows == marks
+            else "one window with records (on the last line of all its accounts together)"
+        )
+    long = f"{step} hours" if step < 48 else f"{step // 24} days"
+    return f"{long} with records ({windows:,} windows were taken together to {marks:,} marks)"
 
 
 def paint(figure: Any, data: Mapping[str, Any]) -> None:
@@ -119,7 +162,10 @@ def paint(figure: Any, data: Mapping[str, Any]) -> None:
         bottom.set_yticks(range(len(lines)), lines, fontsize=7)
         bottom.set_ylim(len(lines) - 0.4, -0.6)
         frame(
-            bottom, x="UTC", title="Windows with records, account by account (first seen on top)", grid="both"
+            bottom,
+            x="UTC",
+            title="When there were records, account by account (first seen on top)",
+            grid="both",
         )
     else:
         bottom.scatter(
@@ -133,5 +179,5 @@ def paint(figure: Any, data: Mapping[str, Any]) -> None:
         )
         bottom.set_yticks([0, 6, 12, 18, 24])
         bottom.set_ylim(24.5, -1)
-        frame(bottom, x="day", y="hour of the day (UTC)", title="Windows with records, by hour", grid="y")
+        frame(bottom, x="day", y="hour of the day (UTC)", title="When there were records, by hour", grid="y")
     dates(bottom)

@@ -54,6 +54,19 @@ def expected(number: float) -> str:
     return f"{number:.1g}" if number < 1 else f"{number:.2g}"
 
 
+def nth(number: int) -> str:
+    """An ordinal.
+
+    Examples
+    --------
+    >>> [nth(n) for n in (2, 3, 4, 11, 21)]
+    ['2nd', '3rd', '4th', '11th', '21st']
+    """
+    if number % 100 in (11, 12, 13):
+        return f"{number}th"
+    return f"{number}{ {1: 'st', 2: 'nd', 3: 'rd'}.get(number % 10, 'th') }"
+
+
 def listed(words: list[str]) -> str:
     """Words in a row.
 

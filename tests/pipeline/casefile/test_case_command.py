@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import math
 import os
 import re
+import shlex
 import subprocess
 import sys
-from html import unescape
+from collections import Counter
+from datetime import datetime
+from html import escape, unescape
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from pipeline.cli.main import run
@@ -34,6 +41,13 @@ def command_in(page: str, name: str) -> str:
     found = re.search(rf'<pre class="command" id="{name}">(.*?)</pre>', page, re.DOTALL)
     assert found is not None
     return unescape(found[1])
+
+
+def document_in(page: str) -> dict[str, Any]:
+    found = re.search(r'id="case-data">(.*?)</script>', page, re.DOTALL)
+    assert found is not None
+    document: dict[str, Any] = json.loads(found[1])
+    return document
 
 
 def test_the_commands_in_a_case_file_derive_the_alert_and_make_the_file_again(
@@ -103,3 +117,81 @@ def test_what_cannot_be_is_said(
 def test_a_folder_without_a_lake_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["case", "--lake", str(tmp_path), "x", "--who", "t"]) == 2
     assert str(tmp_path) in capsys.readouterr().err
+
+
+def plainly(value: Any) -> Any:
+    """As the page says that rows are written before they are hashed."""
+    if isinstance(value, dict):
+        return {key: plainly(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [plainly(each) for each in value]
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return str(value) if type(value) is int and abs(value) >= 1 << 53 else value
+
+
+def test_the_commands_of_the_annex_give_the_rows_that_figures_were_made_of(
+    lake: Path, page: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    document = document_in(page)
+    answers = {}
+    for name, one in document["asked"].items():
+        command = document["commands"]["asked"][name]
+        assert escape(command).replace("&quot;", "&#34;").replace("&#x27;", "&#39;") in page
+        words = shlex.split(command.replace("$LAKE", str(lake)))
+        out = tmp_path / f"{name}.parquet"
+        assert run([*words[1:], "--who", "reader", "--format", "parquet", "--out", str(out)]) == 0
+        capsys.readouterr()
+        state = hashlib.sha256()
+        answers[name] = pq.read_table(out).to_pylist()
+        for row in answers[name]:
+            text = json.dumps(plainly(row), sort_keys=True, separators=(",", ":"))
+            for character in "<>&":
+                text = text.replace(character, f"\\u{ord(character):04x}")
+            state.update(f"{text}\n".encode())
+        assert (name, len(answers[name]), state.hexdigest()) == (name, one["rows"], one["rows_sha256"])
+    # What figures draw is those rows, counted anew.
+    figures = {each["name"]: each for each in document["figures"]}
+    days = Counter[str]()
+    for row in answers["case_timeline"]:
+        days[row["window_start"].date().isoformat()] += row["records"]
+    assert {row[0]: row[1] for row in figures["timeline"]["rows"]} == days
+    assert len(answers["case_edges"]) == figures["graph"]["rows_in_all"]
+    tied = sum(bool(row["shared_networks"]) for row in answers["case_edges"])
+    assert f"{tied:,} on a shared network" in figures["graph"]["caption"]
+    mine = {row["topic"] for row in answers["case_topics"] if row["role"] == "subject"}
+    assert f"meet {len(mine)} topics of 256" in figures["coverage"]["caption"]
+
+
+def test_provenance_is_checked_with_pyarrow_alone_as_the_documentation_has_it(
+    lake: Path, page: str, tmp_path: Path
+) -> None:
+    text = (Path(__file__).parents[3] / "docs" / "case-files.md").read_text()
+    (code,) = (each for each in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "hashlib" in each)
+    assert "pipeline" not in code
+    file, script = tmp_path / "case.html", tmp_path / "provenance.py"
+    file.write_text(page)
+    script.write_text(code)
+
+    def checked() -> list[str]:
+        done = subprocess.run([sys.executable, "-I", str(script), str(file), str(lake)], capture_output=True, text=True, check=False)  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        return done.stdout.splitlines()
+
+    segments = document_in(page)["provenance"]["segments"]
+    first, *said = checked()
+    assert first.removeprefix("document ") in page.partition("<body>")[0]
+    assert said == [f"{each['file']} as stated" for each in segments]
+    # One token more in one record, everything else as it was.
+    path = lake / segments[0]["file"]
+    rows = pq.read_table(path)
+    tokens = rows["input_tokens"].to_pylist()
+    tokens[7] += 1
+    at = rows.schema.get_field_index("input_tokens")
+    path.chmod(0o644)
+    pq.write_table(rows.set_column(at, rows.schema.field(at), pa.array(tokens, pa.int64())), path)
+    assert "stated is" in checked()[1]

@@ -31,7 +31,12 @@ MODULES = (
 @pytest.mark.parametrize(
     "name",
     [f"pipeline.investigate.{name}" for name in MODULES]
-    + ["pipeline.casefile.page", "pipeline.casefile.document", "pipeline.indicators.objects"],
+    + [
+        "pipeline.casefile.calibration",
+        "pipeline.casefile.page",
+        "pipeline.casefile.document",
+        "pipeline.indicators.objects",
+    ],
 )
 def test_the_examples_are_right(name: str) -> None:
     found = doctest.testmod(import_module(name))

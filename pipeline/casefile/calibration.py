@@ -1,0 +1,63 @@
+"""What a p-value was read from: how many benign ones, how many of them scored as high, and where it is extrapolated."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy.special import betaincinv
+
+from pipeline.clusters.models import shipped, shipped_null
+from pipeline.detectors import get_detector
+from pipeline.detectors.forest import ForestDetector
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+SURE = 0.95
+
+
+def read_from(alert: Mapping[str, Any]) -> list[str]:
+    """Sentences about the benign ones behind an alert's p-value; none where this version has not what it was judged by."""
+    if alert["provenance"].get("groups") is not None:
+        return _groups(alert) if alert["provenance"]["groups"] == shipped()["fingerprint"] else []
+    forest = get_detector(ForestDetector.name)
+    if not isinstance(forest, ForestDetector) or alert["provenance"].get("detector") != forest.fingerprint:
+        return []
+    fitted = forest.forest.fitted
+    benign = fitted["accounts"] - fitted["attackers"]
+    said = [
+        (
+            f"The p-value is read from {benign:,} benign accounts of {fitted['worlds']} simulated worlds, by rank in their world as here; that this "
+            "lake's benign accounts are like those is assumed, and a way of use that no such world had is not covered."
+        )
+    ]
+    if alert["p_value"] * benign < 1:
+        said.append(f"It is smaller than 1 in {benign:,}: beyond what was counted, it is extrapolated.")
+    return said
+
+
+def _groups(alert: Mapping[str, Any]) -> list[str]:
+    null = shipped_null()
+    high = int((null >= alert["score"]).sum())
+    low, up = interval(high, len(null))
+    return [
+        (
+            f"Of the {len(null):,} benign groups of simulated worlds that it is held against, {high} scored as high: with {SURE:.0%} confidence "
+            f"between {low:.1%} and {up:.1%} of such groups do. The p-value smooths that count with a fitted tail."
+        )
+    ]
+
+
+def interval(found: int, among: int) -> tuple[float, float]:
+    """The exact interval (Clopper and Pearson 1934) of a share of which ``found`` of ``among`` were counted.
+
+    Examples
+    --------
+    >>> [round(each, 4) for each in interval(0, 100)]
+    [0.0, 0.0362]
+    """
+    edge = (1 - SURE) / 2
+    low = 0.0 if found == 0 else float(betaincinv(found, among - found + 1, edge))
+    high = 1.0 if found == among else float(betaincinv(found + 1, among - found, 1 - edge))
+    return float(np.round(low, 9)), float(np.round(high, 9))
