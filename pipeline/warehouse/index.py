@@ -63,7 +63,7 @@ def _section(file: SqlFile) -> list[str]:
         lines.append("")
     lines += [
         f"- **{key.capitalize()}:** {_line(file, key)}"
-        for key in ("detects", "does not detect", "false positives", "next step", "cost", "reads")
+        for key in ("detects", "does not detect", "false positives", "instead", "next step", "cost", "reads")
         if key in file.header
     ]
     return lines

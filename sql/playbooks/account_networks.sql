@@ -9,6 +9,7 @@
 -- detects: proxies (many networks, taken in turn), changes of payment, several clients behind one account
 -- does not detect: who else uses them
 -- false positives: travellers, carriers and cloud functions change networks all day
+-- instead: `case_networks` for a cluster, or to see at once who else uses each value
 -- next step: `who_shares_networks_or_payment`
 with mine as (
   select

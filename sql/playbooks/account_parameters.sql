@@ -11,6 +11,7 @@
 -- does not detect: settings that the log does not carry
 -- false positives: every program asks with fixed settings; what matters is the combination (several answers,
 --   log-probabilities, reasoning) together with the spread of topics
+-- instead: `case_parameters` for a cluster as if it were one account
 -- next step: `what_a_class_looks_like` for how usual that is; `account_records` with the model
 with mine as (
   select

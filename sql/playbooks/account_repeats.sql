@@ -10,6 +10,7 @@
 -- does not detect: prompts that differ in a word; repeats across accounts (`overlap_between_accounts`)
 -- false positives: chats hardly repeat themselves either: what a list adds is that nothing at all recurs over thousands
 --   of records, or everything equally often
+-- instead: `case_repeats` for a cluster, and for templates and system prompts
 -- next step: `repeated_prompts` for the prompts themselves; `template_slots` for prompts that share a template
 with prompts as (
   select

@@ -10,6 +10,7 @@
 -- detects: bursts, sudden changes of topic spread, of parameters, of the share of prompts that ask for reasoning
 -- does not detect: the order of requests inside a window; anything that several accounts do together
 -- false positives: a new feature of an honest customer changes its timeline as abruptly as a harvest does
+-- instead: `case_timeline` for all accounts of a cluster in one answer, with fewer readings
 -- next step: `why_flagged` for the same account; where one window stands out, its records:
 --   select * exclude (embedding) from records where account_id = ... and event_time >= ... order by event_time
 select *

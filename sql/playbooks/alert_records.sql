@@ -8,6 +8,7 @@
 -- detects: the part of an account that looks most like a list worked off, record by record
 -- does not detect: records outside that part; alerts on clusters name none (`members_of_a_cluster`)
 -- false positives: a part is always found; whether it is a harvest is what looking at it is for
+-- instead: `case_records` for all alerts on an account or a cluster's members, in order of time
 -- next step: `account_records` around them
 with named as (
   select

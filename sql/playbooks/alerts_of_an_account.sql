@@ -8,6 +8,7 @@
 -- detects: when it was first noticed, by which detector, alone or in company, and what to re-derive the alert from
 -- does not detect: scores below the list (`scores_over_time`)
 -- false positives: see the verdicts: `verdict_history`
+-- instead: `case_alerts` for a cluster, or for the whole evidence of each alert
 -- next step: `alert_evidence` of an alert; `distillwatch verify --alert ID` derives it again from the records
 select
   alert_id,

@@ -8,6 +8,7 @@
 -- detects: who belongs to the case, since when, and what was said of each of them
 -- does not detect: members of a cluster that the newest scoring knows and the alert does not name
 -- false positives: none of its own: it repeats what scoring and people said
+-- instead: `members_of_a_cluster` for who joined and left when
 -- next step: `case_timeline` for what they did
 with landed as (
   -- Deltas and not windows: a join reaches the files only before deltas are added up.

@@ -8,6 +8,7 @@
 -- detects: every alert that names the subject, with its evidence and what is needed to derive it again
 -- does not detect: alerts that the manifest no longer names
 -- false positives: an alert is evidence, not proof; `evidence` says what speaks against it
+-- instead: `alerts_of_an_account` for one account, to read: one sentence an alert instead of its evidence as JSON
 -- next step: `distillwatch verify --lake DIR --alert ID` derives an alert again from its records
 with names as (
   select $subject as subject_id

@@ -7,6 +7,7 @@
 -- detects: which state of the lake was read: the same heads and manifest give the same answers
 -- does not detect: records that are not landed yet
 -- false positives: none
+-- instead: `data_freshness_and_gaps` for whether anything is late or missing
 -- next step: `data_freshness_and_gaps` for how old that is
 select
   topic_id,

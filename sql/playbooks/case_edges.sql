@@ -8,6 +8,7 @@
 -- detects: pairs that are alike in content, parameters, times, networks or payment, with the evidence of each kind
 -- does not detect: pairs that scoring did not compare, or that are not among the likeliest of either account
 -- false positives: tenants of one application, workers that share a job out, a laboratory
+-- instead: `cluster_graph` where the cluster's name is known: it sorts out on what each tie rests, and leaves out weak ones
 -- next step: `overlap` far below `expected_overlap` is a list that was shared out; `case_networks` says who else shares
 with accounts as (
   select account_id from subject_accounts($subject)

@@ -1,7 +1,7 @@
 -- name: case_networks
 -- question: From which networks, by which payment and with which programs was a case operated, and who else uses them?
 -- topic: case
--- cost: the whole lake: seconds to minutes where it is large
+-- cost: the whole lake: seconds where it is large
 -- parameters:
 --   subject text: an account's id, or a cluster's id or name
 --   limit_rows integer = 60: rows to show
@@ -10,6 +10,7 @@
 -- detects: what the accounts of a cluster share, and how rare it is elsewhere
 -- does not detect: operators that keep networks and payment apart
 -- false positives: offices, carriers, cloud regions and popular libraries: `accounts_elsewhere` says how common a value is
+-- instead: `account_networks` for what one account uses together, at a fraction of the cost
 -- next step: `who_shares_networks_or_payment` for one of the accounts
 with members as (
   select account_id from subject_accounts($subject)

@@ -9,6 +9,7 @@
 -- detects: constant parameters, a pivot to a new model, accounts that share an unusual setting
 -- does not detect: settings that the service fills in itself
 -- false positives: applications never change their parameters; a library has defaults that thousands share
+-- instead: `account_parameters` for one account: it counts system prompts and templates too
 -- next step: `case_timeline` for when a setting began
 select
   model,

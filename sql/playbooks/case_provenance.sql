@@ -8,6 +8,7 @@
 -- detects: what has to be kept so that the case can be derived again
 -- does not detect: whether it is unaltered: `distillwatch verify` does
 -- false positives: none
+-- instead: `provenance_of_an_account` for one account: it gives times and the writer's version too
 -- next step: `distillwatch verify --lake DIR` holds every file against these digests
 with mine as (
   select topic_id, "partition", "offset"

@@ -8,6 +8,7 @@
 -- detects: the records that look most like lines of a list, from as many topics as there are
 -- does not detect: records of accounts without an alert of their own
 -- false positives: a batch job's records look like lines of a list too; read the prompts before acting
+-- instead: `alert_records` for one alert, in its order of weight and with why each record was named
 -- next step: ask the service for the exchanges of these request ids
 with wanted as (
   select distinct

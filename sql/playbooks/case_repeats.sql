@@ -8,6 +8,7 @@
 -- detects: lists worked off once each; one template with many slots; several answers drawn to each prompt
 -- does not detect: paraphrases: another wording is another hash
 -- false positives: batch jobs send each prompt once; caches hide repeats of honest applications
+-- instead: `account_repeats` for one account: it says how far apart repeats lie and gives an example to look up
 -- next step: `case_parameters`: several answers to one prompt need other sampling parameters
 with facts as (
   select account_id, unnest([

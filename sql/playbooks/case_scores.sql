@@ -8,6 +8,7 @@
 -- detects: scores that grow with the records seen, decisions that changed
 -- does not detect: scorings that the manifest no longer names
 -- false positives: a score that grows is not proof: more records make every judgement firmer
+-- instead: `scores_over_time` for one account: it has the alerts and live looks between scorings too
 -- next step: `case_accounts` for the members of a cluster
 select 'account' as subject_kind, as_of, records, score, p_value, q_value, decision, benign_class, reference
 from raw.account_scores

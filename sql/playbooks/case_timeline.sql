@@ -8,6 +8,7 @@
 -- detects: shifts, breaks, accounts that begin or rest together, a change of length or of reasoning
 -- does not detect: the order of requests inside a window
 -- false positives: scheduled jobs and offices begin and rest together too
+-- instead: `account_timeline` for one account: it has networks, settings and latencies too; `cluster_timeline` for days instead of windows
 -- next step: `case_parameters` where the way of asking changes
 with deltas as (
   -- Deltas and not windows: a join reaches the files only before deltas are added up.

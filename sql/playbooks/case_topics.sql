@@ -11,6 +11,7 @@
 -- detects: coverage: how many topics so many records meet, and how evenly
 -- does not detect: what a topic is about: topics are cells of a codebook
 -- false positives: reference works, evaluation harnesses and resellers cover much as well
+-- instead: `topic_coverage_against_class` for one account against its class as a whole, topic by topic
 -- next step: `case_prompts` for where the prompts lie
 with members as (
   select account_id from subject_accounts($subject)

@@ -10,6 +10,7 @@
 --   allows (a divided list, `overlap_deficit`), templates, settings, clients, rhythm, pivots at the same time
 -- does not detect: ties that were weaker than the most likely ones of each member: those are not kept
 -- false positives: two colleagues share a network and a payment; two programs of one maker share templates and settings
+-- instead: `case_edges` for the cluster that an account is in, when its name is not known
 -- next step: `overlap_between_accounts` for a pair
 select
   account_a,

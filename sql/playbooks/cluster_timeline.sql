@@ -8,6 +8,7 @@
 -- detects: members that take turns, or begin and end together
 -- does not detect: former members (`members_of_a_cluster`)
 -- false positives: colleagues have the same holidays
+-- instead: `case_timeline` for windows with their readings, also of a cluster that an old alert names
 -- next step: `account_hours` of two members side by side
 select
   window_start::date as "day",

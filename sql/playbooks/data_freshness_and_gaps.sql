@@ -9,6 +9,7 @@
 --   landed, records that no roll-up has summed yet, forgotten and rejected records
 -- does not detect: a producer that is silent (`silent_hours`); partitions that never landed anything
 -- false positives: a partition with little traffic looks old; a replayed file has no append time
+-- instead: `case_chains` for the heads alone, as a case file states them
 -- next step: `silent_hours`; `dead_letters_by_reason`; `distillwatch verify`
 with ranges as (
   select

@@ -1,7 +1,7 @@
 -- name: groups_behind_one_network_or_payment
 -- question: Behind which network or payment do several accounts ask with the same settings?
 -- topic: hunt
--- cost: the whole lake: seconds to minutes where it is large
+-- cost: the whole lake: seconds where it is large
 -- parameters:
 --   min_accounts integer = 3: accounts that must use the settings from there
 --   most_accounts integer = 50: leave out networks and payments with more accounts, such as carriers

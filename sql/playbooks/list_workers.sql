@@ -1,7 +1,7 @@
 -- name: list_workers
 -- question: Which accounts ask everything once and cover most ground?
 -- topic: hunt
--- cost: the whole lake: seconds to minutes where it is large
+-- cost: the whole lake: seconds where it is large
 -- parameters:
 --   min_records integer = 50: records that an account must have
 --   least_fresh number = 0.98: share of its records with a prompt it had not asked before

@@ -9,6 +9,7 @@
 --   (`centroid_cosine`)
 -- does not detect: members between two scorings; accounts that left before the lake's history begins
 -- false positives: an account with few links and a low cosine may have been drawn in by one shared network
+-- instead: `case_accounts` for the members that an alert named, also after the cluster dissolved
 -- next step: `cluster_graph` for what ties it to the others, `overlap_between_accounts` for two of them
 with history as (
   select

@@ -1,7 +1,7 @@
 -- name: model_pivot
 -- question: Which accounts moved their traffic to a model soon after it was released?
 -- topic: hunt
--- cost: the whole lake: seconds to minutes where it is large
+-- cost: the whole lake: seconds where it is large
 -- parameters:
 --   model text: name of the new model, as the records have it
 --   released_at timestamp: when it became available (UTC)

@@ -1,7 +1,7 @@
 -- name: new_accounts_that_behave_alike
 -- question: Which new accounts ask for the like with the like settings as other new accounts?
 -- topic: hunt
--- cost: the whole lake: seconds to minutes where it is large
+-- cost: the whole lake: seconds where it is large
 -- parameters:
 --   since timestamp = 1970-01-01: accounts whose first record is not older than this
 --   least_likeness number = 0.3: product of the cosines of topics and of settings that a pair must reach; pairs with nothing in common never do

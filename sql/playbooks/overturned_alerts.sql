@@ -4,7 +4,8 @@
 -- parameters:
 --   since timestamp = 1970-01-01: alerts as of this or later
 --   limit_rows integer = 100: rows to show
--- grain: one row per alert whose subject has a standing verdict benign or allowed, the newest verdict first
+-- grain: one row per alert whose subject has a standing verdict benign or allowed, the newest verdict first. `hours_to_verdict`
+--   is below 0 where the verdict stood already when the alert was raised
 -- reads: alerts, standing_verdicts, account_scores
 -- detects: what the detector gets wrong: classes and signals that return in this list call for a fit from verdicts
 -- does not detect: alerts that nobody has decided; wrong verdicts

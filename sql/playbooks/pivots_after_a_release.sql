@@ -1,7 +1,7 @@
 -- name: pivots_after_a_release
 -- question: Which new models drew whole accounts within days of their first appearance?
 -- topic: hunt
--- cost: the whole lake: seconds to minutes where it is large
+-- cost: the whole lake: seconds where it is large
 -- parameters:
 --   days number = 2: how long before and after a model's first record to look
 --   min_records integer = 20: records that an account must have on each side

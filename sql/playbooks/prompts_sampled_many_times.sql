@@ -1,7 +1,8 @@
 -- name: prompts_sampled_many_times
 -- question: Which accounts draw many answers from each of many prompts?
 -- topic: hunt
--- cost: the whole lake: seconds to minutes where it is large
+-- cost: the whole lake: seconds where it is large. Memory grows with its different prompts: where the query is stopped for it,
+--   raise `--memory-limit`
 -- parameters:
 --   min_prompts integer = 20: prompts that must have been drawn from several times
 --   min_draws integer = 3: answers per prompt: records times choices
@@ -18,7 +19,11 @@
 with numbered as materialized (
   -- Groups of numbers take a third of the memory that groups of names take.
   select account_id, row_number() over ()::integer as number
-  from (select distinct account_id from records)
+  from records
+  where prompt_hash is not null
+  group by account_id
+  -- Whoever draws less in all cannot have so many prompts drawn so often.
+  having sum(greatest(coalesce(choice_count, 1), 1)) >= $min_prompts * $min_draws
 ),
 
 draws_per_prompt as (

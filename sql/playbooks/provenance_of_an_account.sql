@@ -9,6 +9,7 @@
 --   parameters: what a third party needs to check the evidence
 -- does not detect: records that are no longer in the lake
 -- false positives: none: this is bookkeeping
+-- instead: `case_provenance` for a cluster
 -- next step: `distillwatch verify --lake DIR` compares the digests with the files
 with positions as (
   select topic_id, topic, "partition", "offset", event_time from records where account_id = $account_id

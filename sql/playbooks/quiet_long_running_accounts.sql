@@ -1,7 +1,7 @@
 -- name: quiet_long_running_accounts
 -- question: Which accounts never stand out by volume but have kept going, spread wide, for a long time?
 -- topic: hunt
--- cost: the whole lake: seconds to minutes where it is large
+-- cost: the whole lake: seconds where it is large
 -- parameters:
 --   min_days integer = 5: days with at least one record
 --   max_records_per_day number = 100: mean over the active days

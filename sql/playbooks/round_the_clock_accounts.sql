@@ -1,7 +1,7 @@
 -- name: round_the_clock_accounts
 -- question: Which accounts work at every hour of the day, day after day?
 -- topic: hunt
--- cost: the whole lake: seconds to minutes where it is large
+-- cost: the whole lake: seconds where it is large
 -- parameters:
 --   min_days integer = 3: days with records
 --   min_records integer = 50: records in all

@@ -8,6 +8,7 @@
 -- detects: at how many records it was first noticed, and whether more records made it more or less suspicious
 -- does not detect: scores between: a scoring replaces the one before it, only its alerts stay
 -- false positives: scores of few records swing; trust what holds over several looks
+-- instead: `case_scores` for a cluster
 -- next step: `what_changed` around a jump
 with every_score as (
   select as_of, records, score, p_value, decision, 'scoring' as source, null::varchar as alert_id, null::bigint as look

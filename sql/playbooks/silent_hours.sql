@@ -1,15 +1,15 @@
 -- name: silent_hours
 -- question: In which windows did far fewer records arrive than usual?
 -- topic: data
--- cost: the whole lake: seconds to minutes where it is large
+-- cost: the whole lake: seconds where it is large
 -- parameters:
 --   least_share number = 0.1: of the usual number, below which a window is shown
 --   around integer = 24: windows before and after that say what is usual
 -- grain: one row per window, oldest first; `usual_records` is the median of the windows around
 -- reads: window_deltas, raw.lake, safe_div
 -- detects: outages, producers that stopped, records that were lost before they reached the log
--- does not detect: one silent producer among many; the lake's last windows when nothing follows
--- false positives: nights and holidays of a small service
+-- does not detect: one silent producer among many; a silence that goes on until now, as no window follows it
+-- false positives: nights and holidays of a small service; the lake's newest window, which is not over yet
 -- next step: `data_freshness_and_gaps`; what is missing there changes scores of accounts active then
 with numbered as materialized (
   -- Groups of numbers take a third of the memory that groups of names take.

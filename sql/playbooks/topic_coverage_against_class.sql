@@ -10,6 +10,7 @@
 -- detects: coverage far beyond what the class shows: topics that hardly any of its accounts touch, evenly covered
 -- does not detect: what a topic is about: topics are cells of a codebook
 -- false positives: small classes look narrow; a broad account of a narrow class may have been put there for other reasons
+-- instead: `case_topics` for a cluster, or for every account of the class by itself
 -- next step: `coverage_growth` for whether it goes on; `what_a_class_looks_like`
 with class as (
   select coalesce($benign_class, max(benign_class)) as benign_class from account_scores where account_id = $account_id

@@ -1,7 +1,7 @@
 -- name: who_shares_networks_or_payment
 -- question: Which accounts share client networks, payment or organisation with this one?
 -- topic: others
--- cost: the whole lake: seconds to minutes where it is large
+-- cost: the whole lake: seconds where it is large
 -- parameters:
 --   account_id text: the account
 --   most_accounts integer = 200: leave out values that more accounts than this share, such as a carrier's network

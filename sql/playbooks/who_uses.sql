@@ -1,7 +1,7 @@
 -- name: who_uses
 -- question: Which accounts use this network, payment, template or other trait?
 -- topic: others
--- cost: the whole lake: seconds to minutes where it is large
+-- cost: the whole lake: seconds where it is large
 -- parameters:
 --   kind text: client_network, payment_id, organization_id, user_agent, model, country, template, system_prompt or prompt
 --   shared_value text: the value; hashes as 16 hexadecimal digits

@@ -24,7 +24,6 @@ NOTHING_THERE = {
     "accounts_named_by_others": "no indicators were imported",
     "identifiers_to_export": "nobody has decided anything",
     "allow_list": "nobody has decided anything",
-    "case_verdicts": "nobody has decided anything",
     "dead_letters_by_reason": "every record was accepted",
     "overturned_alerts": "nobody has decided anything",
     "replacement_accounts": "nobody was closed",
@@ -189,6 +188,72 @@ def test_diluted_accounts_come_first_with_resellers(planted: Planted) -> None:
     # Quiet as far as it can be: up to the last diluted account nobody but resellers, who are the same honestly.
     last = max(accounts.index(account) for account in planted.of("diluted", least=50))
     assert set(planted.counts(accounts[: last + 1])) <= {"diluted", "reseller", "hydra"}
+
+
+def test_a_list_is_asked_once_and_a_bot_repeats_itself(planted: Planted) -> None:
+    def asked_once(account: str) -> float:
+        rows = planted.ask("account_repeats", account_id=account)
+        return sum(row["share_of_records"] for row in rows if row["times"] == 1)
+
+    lists = [asked_once(account) for account in planted.of("harvest", "reasoning_harvest", least=50)]
+    bots = [asked_once(account) for account in planted.of("support_bot", least=50)]
+    assert min(lists) > 0.97
+    # Quiet: a bot answers the same questions again and again.
+    assert np.median(bots) < 0.8
+    assert not planted.ask("repeated_prompts", account_id=planted.of("harvest")[0], min_times=3)
+    assert planted.ask("repeated_prompts", account_id=planted.of("support_bot")[0], min_times=3)
+
+
+def test_templates_are_filled_anew_by_a_list(planted: Planted) -> None:
+    def fresh(account: str) -> float:
+        rows = planted.ask("template_slots", account_id=account)
+        return float(np.average([r["fresh_share"] for r in rows], weights=[r["records"] for r in rows]))
+
+    lists = [fresh(account) for account in planted.of("harvest", least=50)]
+    bots = [fresh(account) for account in planted.of("support_bot", least=50)]
+    assert min(lists) > 0.97
+    assert np.median(bots) < np.median(lists) - 0.1
+
+
+def test_a_trait_leads_to_all_who_have_it(planted: Planted) -> None:
+    groups = planted.ask("groups_behind_one_network_or_payment")
+    for group in (groups[0], groups[-1]):
+        users = planted.ask("who_uses", kind=group["kind"], shared_value=group["shared_value"])
+        assert {row["accounts_with_it"] for row in users} == {group["accounts"]} == {len(users)}
+        assert set(group["account_ids"]) <= {row["account_id"] for row in users}
+
+
+def test_two_that_ask_nearly_the_same_say_the_same_of_one_account(planted: Planted) -> None:
+    account = planted.of("harvest", least=50)[0]
+
+    def both(one: str, case: str, *names: str) -> None:
+        mine, theirs = planted.ask(one, account_id=account), planted.ask(case, subject=account)
+        assert mine
+        assert sorted([row[name] for name in names] for row in mine) == sorted(
+            [row[name] for name in names] for row in theirs
+        )
+
+    both("account_parameters", "case_parameters", "records", "model")
+    both("account_timeline", "case_timeline", "window_start", "records", "topics", "topic_entropy")
+    both(
+        "provenance_of_an_account",
+        "case_provenance",
+        "topic_id",
+        "partition",
+        "first_offset",
+        "contents_digest",
+    )
+    times = {row["times"]: row["prompts"] for row in planted.ask("account_repeats", account_id=account)}
+    of_case = planted.ask("case_repeats", subject=account)
+    assert times == {row["times"]: row["different"] for row in of_case if row["kind"] == "prompt"}
+    (summary,) = planted.ask("account_summary", account_id=account)
+    (member,) = planted.ask("case_accounts", subject=account)
+    assert member["records"] == summary["records"] == planted.labels[account].records
+    topics = [row for row in planted.ask("case_topics", subject=account) if row["role"] == "subject"]
+    coverage = planted.ask("topic_coverage_against_class", account_id=account)
+    assert {row["topic"]: row["records"] for row in topics} == {
+        row["topic"]: row["records"] for row in coverage if row["records"]
+    }
 
 
 def test_a_diluted_account_has_a_part_most_specialists_lack(planted: Planted) -> None:

@@ -105,6 +105,21 @@ def test_the_next_step_is_there_to_be_taken(file: SqlFile) -> None:
     assert set(commands) <= {"distillwatch"}
 
 
+def instead(file: SqlFile) -> set[str]:
+    return set(re.findall(r"`([a-z0-9_]+)`", file.header.get("instead", "")))
+
+
+@every_playbook
+def test_of_two_that_ask_nearly_the_same_each_says_when_to_take_the_other(file: SqlFile) -> None:
+    playbooks = {each.name: each for each in TREE["playbooks"]}
+    assert instead(file) <= set(playbooks)
+    # Figures of case files ask of accounts or clusters what playbooks of one kind ask too, but for vectors.
+    needed = file.header["topic"] == "case" and file.name != "case_prompts"
+    assert bool(instead(file)) >= needed
+    back = [name for name in instead(file) if not instead(playbooks[name])]
+    assert back == [], "they do not say when to take this one"
+
+
 @every_playbook
 def test_the_topic_is_one_of_the_index(file: SqlFile) -> None:
     assert index.topic_of(file) == file.header.get("topic", ""), f"topics are {', '.join(index.TOPICS)}"

@@ -23,7 +23,7 @@ INPUTS = {
     "number": ("number", "any"),
     "timestamp": ("datetime-local", "1"),
 }
-SAID = ("detects", "does not detect", "false positives", "next step")
+SAID = ("detects", "does not detect", "false positives", "instead", "next step")
 
 
 @dataclass(frozen=True, slots=True)
