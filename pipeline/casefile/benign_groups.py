@@ -29,24 +29,16 @@ def benign_groups(case: Case) -> list[str]:
 def _who_pays(case: Case) -> str:
     size = len(case.subject.accounts)
     said = []
-    for kind, verb in (("payment", "pay"), ("organization", "belong")):
+    for kind, word in (("payment", "payment"), ("organization", "organisation")):
         rows = [row for row in case.rows("case_networks") if row["kind"] == kind]
         common = max((row["accounts"] for row in rows), default=0)
         if not rows:
-            said.append(f"no {kind} is shared or named often enough to be listed")
-        elif common == 1:
-            said.append(f"no {kind} is used by two of its accounts")
+            said.append(f"no {word} is named, or none by enough of its accounts to be listed")
+        elif common == size:
+            said.append(f"one {word} is common to all {size:,} of its accounts, as a company's would be")
         else:
-            how = (
-                "by all of them: one company's, honest or not"
-                if common == size
-                else f"by {common:,} of {size:,}"
-            )
-            said.append(
-                f"the {kind} that most of its accounts {verb} {'with' if kind == 'payment' else 'to'} is used {how}"
-            )
-    text = "; ".join(said) + "."
-    return f"One company or application pays for its own accounts: {text}"
+            said.append(f"no {word} is common to more than {common:,} of its {size:,} accounts")
+    return f"One company or application pays for its own accounts: {'; '.join(said)}."
 
 
 def _networks(case: Case) -> list[str]:
