@@ -192,7 +192,10 @@ def _shortened(message: str) -> str:
 def _compare(wanted: frozenset[str], given: Mapping[str, object]) -> None:
     missing, unknown = sorted(wanted - set(given)), sorted(set(given) - wanted)
     if missing:
-        msg = f"the query needs a value for {', '.join(missing)}; give it as --param {missing[0]}=VALUE"
+        msg = (
+            f"the query needs a value for {', '.join(missing)}; give it as --param {missing[0]}=VALUE, or write it in "
+            f"the place of ${missing[0]}"
+        )
         raise UsageError(msg)
     if unknown:
         msg = f"the query has no parameter {unknown[0]!r}; it takes {', '.join(sorted(wanted)) or 'none'}"

@@ -76,6 +76,10 @@ class Shell:
         """For what this session offers."""
         return ShellCompleter(self._catalogue, self._playbooks, COMMANDS)
 
+    def tell(self, text: str) -> None:
+        """A message to the user."""
+        self._say(text)
+
     def handle(self, text: str) -> bool:
         """One input; False when the shell is to end."""
         text = text.strip()
@@ -134,7 +138,8 @@ class Shell:
 
     def _do_schema(self, words: list[str]) -> None:
         if len(words) != 1 or words[0] not in self._catalogue.relations:
-            msg = "which table? .schema NAME; .tables lists them"
+            given = f"there is no table {' '.join(words)}" if words else "which table?"
+            msg = f"{given}: .schema NAME; .tables lists them"
             raise UsageError(msg)
         relation = self._catalogue.relations[words[0]]
         widest = max(len(column) for column, _ in relation.columns)
@@ -152,7 +157,8 @@ class Shell:
 
     def _do_show(self, words: list[str]) -> None:
         if len(words) != 1 or words[0] not in self._playbooks:
-            msg = "which playbook? .show NAME; .playbooks lists them"
+            given = f"there is no playbook {' '.join(words)}" if words else "which playbook?"
+            msg = f"{given}: .show NAME; .playbooks lists them"
             raise UsageError(msg)
         self._page(self._playbooks[words[0]].text.rstrip().splitlines())
 
@@ -171,7 +177,8 @@ class Shell:
 
     def _do_format(self, words: list[str]) -> None:
         if len(words) != 1 or words[0] not in set(Format):
-            msg = f"the format is one of {', '.join(Format)}; it is {self._format.value} now"
+            given = f"there is no format {' '.join(words)}: " if words else ""
+            msg = f"{given}the format is one of {', '.join(Format)}; it is {self._format.value} now"
             raise UsageError(msg)
         self._format = Format(words[0])
 
@@ -182,7 +189,8 @@ class Shell:
 
     def _do_rows(self, words: list[str]) -> None:
         if len(words) != 1 or not words[0].isdecimal() or int(words[0]) < 1:
-            msg = f"how many? .rows COUNT; it is {self._limits.rows} now"
+            given = f"{' '.join(words)!r} is no number of rows from 1" if words else "how many?"
+            msg = f"{given}: .rows COUNT; it is {self._limits.rows} now"
             raise UsageError(msg)
         self._limits = replace(self._limits, rows=int(words[0]))
 
@@ -210,14 +218,11 @@ def prompt_session(shell: Shell, history: Path, **arguments: Any) -> PromptSessi
     """A prompt whose Enter ends a query with ``;``, a command, and nothing else."""
     from prompt_toolkit import PromptSession
     from prompt_toolkit.auto_suggest import AutoSuggestFromHistory
-    from prompt_toolkit.history import FileHistory
+    from prompt_toolkit.history import FileHistory, InMemoryHistory
     from prompt_toolkit.key_binding import KeyBindings
     from prompt_toolkit.lexers import PygmentsLexer
     from pygments.lexers.sql import SqlLexer
 
-    history.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    # Lines hold account ids; they are nobody else's.
-    os.close(os.open(history, os.O_WRONLY | os.O_CREAT, 0o600))
     keys = KeyBindings()
 
     @keys.add("enter")
@@ -229,7 +234,7 @@ def prompt_session(shell: Shell, history: Path, **arguments: Any) -> PromptSessi
             buffer.insert_text("\n")
 
     return PromptSession(
-        history=FileHistory(str(history)),
+        history=FileHistory(str(history)) if _can_keep(history, shell.tell) else InMemoryHistory(),
         auto_suggest=AutoSuggestFromHistory(),
         completer=shell.completer,
         complete_while_typing=False,
@@ -239,6 +244,21 @@ def prompt_session(shell: Shell, history: Path, **arguments: Any) -> PromptSessi
         prompt_continuation=lambda width, _number, _soft: "." * (width - 1) + " ",
         **arguments,
     )
+
+
+def _can_keep(history: Path, tell: Callable[[str], None]) -> bool:
+    """Whether lines can be kept in that file, which is made; a shell without history is better than none."""
+    try:
+        history.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        # Lines hold account ids; they are nobody else's.
+        os.close(os.open(history, os.O_WRONLY | os.O_CREAT, 0o600))
+    except OSError as error:
+        tell(
+            f"lines are not kept for another time: {history} cannot be written ({error.strerror}); "
+            "XDG_STATE_HOME names another folder"
+        )
+        return False
+    return True
 
 
 def whole(text: str) -> bool:

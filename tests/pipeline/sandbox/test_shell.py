@@ -137,9 +137,9 @@ def test_commands_that_tell(
 @pytest.mark.parametrize(
     ("command", "why"),
     [
-        (".nothing", "no command .nothing"), (".schema", "which table"), (".schema zzz", "which table"), (".run", "which playbook"),
+        (".nothing", "no command .nothing"), (".schema", "which table"), (".schema zzz", "no table zzz"), (".run", "which playbook"),
         (".run why_flagged x", "is not parameter=value"), (".run why_flagged", "needs account_id"), (".run zzz", "no playbook"),
-        (".format xml", "the format is one of"), (".rows none", "how many"), (".show zzz", "which playbook"),
+        (".format xml", "no format xml: the format is one of"), (".rows none", "'none' is no number"), (".rows", "how many"), (".show zzz", "no playbook zzz"),
         (".run 'x", "cannot be read"), (".pager maybe", ".pager on or"),
     ],
 )  # fmt: skip
@@ -167,6 +167,18 @@ def test_history_is_the_users_own(shell: Shell, tmp_path: Path) -> None:
         assert prompt_session(shell, path, input=keys, output=DummyOutput()).prompt() == "select 1,\n2;"
     assert path.stat().st_mode & 0o777 == 0o600
     assert "+2;" in path.read_text()
+
+
+def test_without_a_place_for_history_it_says_so_and_goes_on(
+    shell: Shell, said: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    path = history_file({"XDG_STATE_HOME": str(tmp_path / "file")})
+    with create_pipe_input() as keys:
+        keys.send_text("select 1;\n")
+        assert prompt_session(shell, path, input=keys, output=DummyOutput()).prompt() == "select 1;"
+    assert str(path) in said[-1]
+    assert "XDG_STATE_HOME" in said[-1]
 
 
 PROMPT = ">\x08>"
