@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from pipeline.clusters.ties import NEVER
 from pipeline.kernels.distinct import PADDING
+from pipeline.profiles.accounts import NEVER
 from pipeline.profiles.schema import DISTINCT_FIELDS, SKETCH
 from pipeline.signals.lake.base import overlaps
 

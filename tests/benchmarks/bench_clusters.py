@@ -23,9 +23,10 @@ from pipeline.clusters.communities import communities
 from pipeline.clusters.curves import Curve, Curves
 from pipeline.clusters.find import pair_log_odds
 from pipeline.clusters.pairs import PairReader
-from pipeline.clusters.ties import NEVER, AccountTies
+from pipeline.clusters.ties import AccountTies
 from pipeline.kernels.distinct import PADDING
 from pipeline.parameters import Parameters
+from pipeline.profiles.accounts import NEVER
 from pipeline.profiles.schema import ASKABLE_FIELDS, CELL_OFFSETS, CELLS, FEATURES, LIGHT_FIELDS
 
 HYDRA = 60

@@ -5,8 +5,9 @@ from functools import cache
 import numpy as np
 import pytest
 
-from pipeline.clusters.ties import NEVER, AccountTies
+from pipeline.clusters.ties import AccountTies
 from pipeline.kernels.distinct import PADDING
+from pipeline.profiles.accounts import NEVER
 from pipeline.profiles.schema import CELL_OFFSETS, CELLS, FEATURES, LIGHT_FIELDS
 
 DIMENSION = 32
