@@ -193,7 +193,7 @@ def test_diluted_accounts_come_first_with_resellers(planted: Planted) -> None:
 def test_a_list_is_asked_once_and_a_bot_repeats_itself(planted: Planted) -> None:
     def asked_once(account: str) -> float:
         rows = planted.ask("account_repeats", account_id=account)
-        return sum(row["share_of_records"] for row in rows if row["times"] == 1)
+        return float(sum(row["share_of_records"] for row in rows if row["times"] == 1))
 
     lists = [asked_once(account) for account in planted.of("harvest", "reasoning_harvest", least=50)]
     bots = [asked_once(account) for account in planted.of("support_bot", least=50)]
