@@ -62,7 +62,7 @@ def test_scores_and_looks_end_with_the_last_time_there_is(lake: tuple[Lake, Engi
     one, engine = lake
     scored = score_lake(one, one.snapshot(), engine, CLOCK, lookback=timedelta(days=1))
     assert scored.tables["account_scores"]["last_seen"].to_pylist() == [END, END]
-    scorer = LiveScorer(LakeSource(one, engine), engine, schedule=LookSchedule(alpha=1 - 1e-9))
+    scorer = LiveScorer(LakeSource(one, engine), engine, schedule=LookSchedule(alpha=1 - 1e-9, margin=1))
     due = scorer.observe(read_records(one.snapshot(), columns=["account_id"]))
     assert due == ["a0", "a1"]
     scorer.look(due, [])

@@ -177,7 +177,7 @@ def alerted(
 ) -> tuple[Lake, Engine, list[Alert]]:
     """Live alerts about everybody, raised by a version whose look references nobody ships any more."""
     lake, engine = make_lake(tmp_path, records)
-    scorer = live_scorer(lake, engine, LookSchedule(alpha=0.999999))
+    scorer = live_scorer(lake, engine, LookSchedule(alpha=0.999999, margin=1))
     scorer._counts.clear()
     due = scorer.observe(records.select(["account_id"]))
     alerts = [Alert.from_row(each) for each in scorer.look(due, [])]

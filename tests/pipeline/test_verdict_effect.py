@@ -216,7 +216,7 @@ def test_a_live_look_at_an_allowed_account_is_counted_and_is_no_alert(
         monkeypatch.setattr("pipeline.live.read_verdicts", lambda _snapshot: list(verdicts))
         source = LakeSource(lake, engine)
         source._read = ((Path("none yet"),), ())
-        scorer = LiveScorer(source, engine, schedule=LookSchedule(alpha=0.3), detector=DETECTOR)
+        scorer = LiveScorer(source, engine, schedule=LookSchedule(alpha=0.3, margin=1), detector=DETECTOR)
         raised = scorer.look(scorer.observe(everything), [])
         return {str(alert["subject_id"]): dict(alert) for alert in raised}, scorer.allowed
 
