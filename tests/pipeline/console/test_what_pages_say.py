@@ -190,9 +190,11 @@ def test_an_account_with_markup_in_its_name(start, planted, tmp_path):
         assert "<img src=x" not in answer.text
         assert "&lt;img src=x" in answer.text
     case = ana.post("/case/open", kind="account", subject=MARKUP).headers["location"]
-    ana.post(
-        "/case/note", case=case.split("=")[1], body="<script>alert(1)</script>", link="javascript:alert(1)"
-    )
+    note = {"case": case.split("=")[1], "body": "<script>alert(1)</script>"}
+    refused = ana.post("/case/note", **note, link="javascript:alert(1)")
+    assert refused.status_code == 400
+    assert 'href="javascript:' not in refused.text
+    ana.post("/case/note", **note)
     page = ana.get(case).text
     assert "<script>alert" not in page
     assert "javascript:" not in page
