@@ -41,6 +41,6 @@ SIGNAL = Signal(
     source="bottom-k: Bar-Yossef et al. (RANDOM 2002), error about 13 %",
     sees="walking a corpus once (few repeats) against use (many)",
     misses="harvests that draw several answers; broad chat repeats little as well",
-    says="{value:.0%} of its records repeat a prompt",
+    says="an estimated {value:.0%} of its records repeat a prompt (give or take 13 points)",
     compute=compute,
 )

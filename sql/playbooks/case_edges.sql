@@ -9,7 +9,7 @@
 -- does not detect: pairs that scoring did not compare, or that are not among the likeliest of either account
 -- false positives: tenants of one application, workers that share a job out, a laboratory
 -- instead: `cluster_graph` where the cluster's name is known: it sorts out on what each tie rests, and leaves out weak ones
--- next step: `overlap` far below `expected_overlap` is a list that was shared out; `case_networks` says who else shares
+-- next step: `overlap` far below `expected_overlap` can be a list that was shared out (an overlap deficit below 2 may be chance); `case_networks` says who else shares
 with accounts as (
   select account_id from subject_accounts($subject)
 ),
