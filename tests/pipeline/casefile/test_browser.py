@@ -58,9 +58,9 @@ def test_it_opens_from_disk_without_a_network_and_fits_the_screen(
 
 def test_the_sql_of_a_figure_unfolds_where_its_link_leads(chromium: Any, file: Path) -> None:
     tab, complaints, _ = opened(chromium, file, 1440)
-    assert not tab.locator("#sql-case_topics pre").is_visible()
+    assert not tab.locator("#sql-case_topics pre:not(.command)").is_visible()
     tab.locator('a[href="#sql-case_topics"]').first.click()
-    tab.locator("#sql-case_topics pre").wait_for(state="visible")
+    tab.locator("#sql-case_topics pre:not(.command)").wait_for(state="visible")
     assert complaints == []
     tab.context.close()
 

@@ -121,8 +121,9 @@ def test_a_sweep_runs_at_any_step_of_a_publication(abandoned, quick_path, publis
         publish(fresh)
         whole(folder)
         assert graves(fresh.store) == []
+    # How many of each is how many steps lie between a file's youth and its manifest: the walk to every chain's end is there.
     assert published > 5
-    assert refused < published
+    assert refused > 0
 
 
 def test_a_sweep_dies_at_any_step_and_its_graves_are_filled_or_emptied(abandoned, quick_path):
