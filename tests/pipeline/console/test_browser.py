@@ -312,7 +312,13 @@ def desks(sit: Callable[..., Desk], console: tuple[Any, str], planted: Any) -> d
     return found
 
 
-@pytest.mark.parametrize("name", NAMES)
+# The gate looks at those that people spend their day with; `make slow` at all.
+DAILY = {"queue", "account", "cluster", "case"}
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if name in DAILY else [pytest.mark.slow]) for name in NAMES]
+)
 def test_every_page_is_fit_for_everybody_wide_and_narrow_light_and_dark(
     desks: dict[str, Desk], planted: Any, name: str
 ) -> None:
@@ -327,7 +333,13 @@ def test_every_page_is_fit_for_everybody_wide_and_narrow_light_and_dark(
         assert desk.troubles == []
 
 
-@pytest.mark.parametrize("name", ["queue", "records", "prompts", "compare", "playbook", "sql"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("queue", "records", "playbook"),
+        *(pytest.param(name, marks=[pytest.mark.slow]) for name in ("prompts", "compare", "sql")),
+    ],
+)
 def test_an_address_shows_the_same_again(desks: dict[str, Desk], planted: Any, name: str) -> None:
     wide = desks["wide"]
     wide.go(pages(planted)[name])
