@@ -124,6 +124,8 @@ def test_arrival_order_and_sizes_of_segments_change_no_alert(
         assert again.tables[name].equals(landed.scoring.tables[name]), name
 
 
+# Small lakes show the same in the gate (`test_scoring`, `tests/shows/same_alerts.py`).
+@pytest.mark.slow
 def test_alerts_hold_before_and_after_replay_and_are_raised_again(landed: Judged) -> None:
     lake, engine, scoring = landed
     alerts = list(scoring.alerts)
