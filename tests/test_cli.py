@@ -134,5 +134,6 @@ def test_help_is_quick():
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
-    # Of the processor, not of the clock on the wall: a machine that runs tests has other things to do too.
-    assert min(processor_seconds() for _ in range(5)) < 0.3
+    # Of the processor, not of the clock on the wall; with a busy neighbour on the core a second has less in it. What it must not
+    # load, pyarrow with scipy or DuckDB, takes as long again.
+    assert min(processor_seconds() for _ in range(5)) < 0.4
