@@ -128,12 +128,16 @@ def test_a_reader_that_leaves_early_is_no_error():
 
 
 def test_help_is_quick():
-    def processor_seconds():
+    def processor_seconds(*command):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        subprocess.run([PROGRAM, "--help"], stdout=subprocess.DEVNULL, check=True)
+        subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
-    # Of the processor, not of the clock on the wall; with a busy neighbour on the core a second has less in it. What it must not
-    # load, pyarrow with scipy or DuckDB, takes as long again.
-    assert min(processor_seconds() for _ in range(5)) < 0.4
+    # Against what it cannot do without, one after the other: seconds alone depend on the machine and its neighbours.
+    least = "import click, importlib.metadata"
+    pairs = [
+        (processor_seconds(PROGRAM, "--help"), processor_seconds(sys.executable, "-c", least))
+        for _ in range(5)
+    ]
+    assert min(ours for ours, _ in pairs) < 2 * min(bare for _, bare in pairs)
