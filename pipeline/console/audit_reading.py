@@ -115,15 +115,7 @@ def _searched(line: Mapping[str, Any]) -> str:
 
 def _whole(file: BinaryIO) -> int:
     """Where the last whole line ends: a line that is being written is left out."""
-    size = file.seek(0, 2)
-    while size:
-        start = max(0, size - BLOCK)
-        file.seek(start)
-        at = file.read(size - start).rfind(b"\n")
-        if at >= 0:
-            return start + at + 1
-        size = start
-    return 0
+    return _begins(file, file.seek(0, 2))
 
 
 def _backwards(file: BinaryIO, end: int) -> Iterator[Line]:
