@@ -152,7 +152,10 @@ def command(
             run_shell(session, Format(format_.value) if not format_.binary else Format.TABLE)
             return
         answer = session.ask(file.statement, values, about=about)
+        unknown = session.unknown_subjects(answer, values)
     _tell(answer, format_, out)
+    for sentence in unknown:
+        click.echo(sentence, err=True)
 
 
 def _list(format_: AnswerFormat) -> None:

@@ -94,6 +94,12 @@ class Page:
         """Run a playbook, as this user, of the manifest that is looked at."""
         return self.console.queries.playbook(name, parameters, who=self.user.name, manifest=self.manifest)
 
+    def unknown_subjects(self, answer: Answer, parameters: dict[str, str]) -> list[str]:
+        """Whom an answer without rows asked about although the lake knows no such account or cluster."""
+        return self.console.queries.unknown_subjects(
+            answer, parameters, who=self.user.name, manifest=self.manifest
+        )
+
     def rows(self, name: str, **parameters: object) -> list[dict[str, Any]]:
         """The rows of a playbook."""
         return self.playbook(name, **parameters).rows()

@@ -240,6 +240,15 @@ class Queries:
             pool.remember(key, answer)
         return answer
 
+    def unknown_subjects(
+        self, answer: Answer, parameters: Mapping[str, object], *, who: str, manifest: int | None = None
+    ) -> list[str]:
+        """Whom an answer without rows asked about although the lake knows no such account or cluster."""
+        if answer.table.num_rows:
+            return []
+        with self._session(self._pool(manifest), manifest) as session:
+            return session.unknown_subjects(answer, parameters, who=who)
+
     def ask(
         self,
         sql: str,

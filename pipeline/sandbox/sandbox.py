@@ -295,6 +295,28 @@ class Sandbox:
             file.statement, {**bound, **typed}, case=case, who=who, limits=limits, about={"playbook": name}
         )
 
+    def unknown_subjects(
+        self,
+        answer: Answer,
+        parameters: Mapping[str, object],
+        *,
+        case: str | None = None,
+        who: str | None = None,
+    ) -> list[str]:
+        """Why an answer has no rows: a sentence for each account or cluster in the parameters that the lake lacks.
+
+        It is asked for in this session, and recorded like any question.
+        """
+        from pipeline.warehouse.subjects import unknown_subjects
+
+        if answer.table.num_rows:
+            return []
+        about = {"why": f"record {answer.audit[:12]} has no rows"}
+        return unknown_subjects(
+            parameters,
+            lambda sql, values: self.ask(sql, values, case=case, who=who, about=about).table.num_rows > 0,
+        )
+
     def close(self) -> None:
         """End the session's processes."""
         self.cancel()

@@ -173,7 +173,10 @@ class Shell:
                 msg = f"{word!r} is not parameter=value"
                 raise UsageError(msg)
             given[name] = value
-        self._show(self._session.playbook(words[0], given, case=self.case, limits=self._limits))
+        answer = self._session.playbook(words[0], given, case=self.case, limits=self._limits)
+        self._show(answer)
+        for sentence in self._session.unknown_subjects(answer, given, case=self.case):
+            self._say(sentence)
 
     def _do_format(self, words: list[str]) -> None:
         if len(words) != 1 or words[0] not in set(Format):

@@ -75,6 +75,9 @@ def index(page: Page) -> Response:
     answer, problem = (None, None)
     if page.get("run") or (ready and given):
         answer, problem = page.attempt(lambda: page.playbook(name, **given))
+    unknown: list[str] = []
+    if answer is not None:
+        unknown, problem = page.attempt(lambda: page.unknown_subjects(answer, given))
     rows: list[dict[str, Any]] = answer.rows() if answer is not None else []
     return page.render(
         "playbook.html",
@@ -84,6 +87,7 @@ def index(page: Page) -> Response:
         given={PREFIX + key: value for key, value in given.items()},
         answer=answer,
         problem=problem,
+        unknown=unknown or [],
         grid=grid(
             page,
             rows,

@@ -132,11 +132,27 @@ def test_a_playbook_takes_its_parameters_by_name(full: Path, ask: Run) -> None:
     assert (code, err) == (0, "")
     assert [row["signal"] for row in json.loads(out)] == ["topic_entropy"]
     # A value may hold = and quotes; it is bound.
-    assert ask("--lake", full, "why_flagged", "--param", "account_id=x' or 'a'='a", "--format", "json") == (
-        0,
-        "[]\n",
-        "",
+    code, out, err = ask(
+        "--lake", full, "why_flagged", "--param", "account_id=x' or 'a'='a", "--format", "json"
     )
+    assert (code, out) == (0, "[]\n")
+    assert "\"x' or 'a'='a\"" in err
+
+
+def test_an_empty_answer_about_nobody_says_so(full: Path, ask: Run) -> None:
+    known, stranger = "account [b]5[/b]", "Account [b]5[/b]"
+    for name in ("account_timeline", "why_flagged", "case_records"):
+        asked = "subject" if name == "case_records" else "account_id"
+        code, out, err = ask("--lake", full, name, "--param", f"{asked}={stranger}", "--format", "csv")
+        assert (code, len(out.splitlines())) == (0, 1)
+        assert err.startswith("the lake has no account")
+        assert repr(stranger) in err
+        assert "case_queue" in err
+    # Nothing found of somebody who is there is an answer.
+    _, out, err = ask("--lake", full, "verdict_history", "--param", f"subject_id={known}", "--format", "csv")
+    assert (len(out.splitlines()), err) == (1, "")
+    _, _, err = ask("--lake", full, "members_of_a_cluster", "--param", "cluster_id=cluster-0")
+    assert err.startswith("the lake has no cluster 'cluster-0'")
 
 
 def test_a_query_of_ones_own_takes_parameters_as_text(full: Path, ask: Run) -> None:

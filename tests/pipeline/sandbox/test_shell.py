@@ -108,9 +108,12 @@ def test_the_case_is_recorded(
     shell.handle(".run why_flagged account_id=nobody")
     shell.handle(".case -")
     shell.handle("select 1;")
-    asked = [e.document for e in sandbox.audit if e.document["event"] == "asked"][-3:]
-    assert [each["case"] for each in asked] == ["2026-17", "2026-17", None]
+    asked = [e.document for e in sandbox.audit if e.document["event"] == "asked"][-4:]
+    assert [each["case"] for each in asked] == ["2026-17", "2026-17", "2026-17", None]
     assert asked[1]["playbook"] == "why_flagged"
+    # Whether there is such an account is a question, too.
+    assert asked[2]["parameters"] == {"id": "nobody"}
+    assert any(line.startswith("the lake has no account 'nobody'") for line in said)
     assert "case: none" in said
     assert "(no rows)" in capsys.readouterr().out
 
