@@ -76,14 +76,17 @@ def one_thread_per_product() -> Iterator[None]:
     """Let processes that begin meanwhile run each matrix product in the thread that asks for it.
 
     Several processes keep the processors busy by themselves. Products that spread over all processors besides wait for
-    each other by spinning, the longer the busier the machine is.
+    each other by spinning, the longer the busier the machine is. Arrow's reading follows `OMP_NUM_THREADS`, too, and
+    keeps for ten seconds the memory that the next row group will want again.
     """
-    names = [
-        name
-        for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")
-        if name not in os.environ
-    ]
-    os.environ.update(dict.fromkeys(names, "1"))
+    settings = {
+        "OPENBLAS_NUM_THREADS": "1",
+        "MKL_NUM_THREADS": "1",
+        "OMP_NUM_THREADS": "1",
+        "MIMALLOC_PURGE_DELAY": "10000",
+    }
+    names = [name for name in settings if name not in os.environ]
+    os.environ.update({name: settings[name] for name in names})
     try:
         yield
     finally:

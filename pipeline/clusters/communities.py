@@ -10,7 +10,6 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING
 
-import igraph
 import numpy as np
 from scipy.special import expit
 
@@ -56,6 +55,9 @@ def communities(
     order = np.lexsort((high, low))
     low, high, weight = low[order], high[order], np.round(expit(log_odds[kept][order]), 6)
     rows, ends = np.unique(np.concatenate([low, high]), return_inverse=True)
+    # It loads matplotlib where there is one: a second, also for every process that only reads accounts.
+    import igraph
+
     graph = igraph.Graph(n=len(rows), edges=np.stack([ends[: len(low)], ends[len(low) :]], axis=1).tolist())
     igraph.set_random_number_generator(random.Random(SEED))  # noqa: S311 - ties of an optimiser, not secrets
     try:

@@ -61,7 +61,10 @@ class Distribution:
         if not m:
             return np.full(len(values), np.nan)
         low = np.searchsorted(self.quantiles, values, side="left")
-        high = np.searchsorted(self.quantiles, values, side="right")
+        # Where a value is not among the quantiles, as many lie at or below it as below it: no second search for all.
+        at = np.minimum(low, m - 1)
+        after = np.searchsorted(self.quantiles, self.quantiles, side="right")
+        high = np.where(self.quantiles[at] == values, after[at], low)
         middle = np.clip((low + high) / (2.0 * m), 0.5 / m, 1 - 0.5 / m)
         return np.where(np.isnan(values), np.nan, middle)
 

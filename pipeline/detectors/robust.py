@@ -131,7 +131,7 @@ class RobustDetector:
             q = q_values(self.judge(everybody, reference).p_value)
             listed = np.nan_to_num(q, nan=1.0) <= TRIM_FDR
             if not listed.any() or listed.mean() > TRIM_SHARE or (~listed).sum() == len(kept):
-                break
+                return reference
             kept = _rows(everybody, ~listed)
         return self._untrimmed(name, kept, population)
 

@@ -285,23 +285,19 @@ class _Landed:
         self._engine = engine
         self._window = window
         self._windows: list[pa.Table] = []
-        self._thin: list[pa.Table] = []
         self._heavy: list[pa.Table] = []
         self._records: list[pa.Table] = []
         self._thin_records: list[pa.Table] = []
 
     def add(self, windows: pa.Table, heavy: pa.Table | None) -> WindowKeys | None:
         """Take landed rows; the keys whose heavy part has to be computed from records, if there are any."""
-        is_thick = pc.greater_equal(windows.column("records"), MIN_RECORDS)
-        thick = windows.filter(is_thick)
-        if thick.num_rows:
-            self._windows.append(thick)
+        self._windows.append(windows)
         if heavy is not None and heavy.num_rows:
             self._heavy.append(heavy)
-        if thick.num_rows == windows.num_rows:
-            return None
-        self._thin.append(windows.filter(pc.invert(is_thick)))
-        return WindowKeys.of(self._thin[-1], self._window)
+        thin = windows.select([ACCOUNT, "window_start"]).filter(
+            pc.less(windows.column("records"), MIN_RECORDS)
+        )
+        return WindowKeys.of(thin, self._window) if thin.num_rows else None
 
     def add_records(self, records: pa.Table) -> None:
         """Take records that no landed row sums up."""
@@ -318,7 +314,7 @@ class _Landed:
         parameters, nothing = self._engine.parameters, Profiles.empty(self._engine.parameters)
         return AccountWindows.summed(
             parameters,
-            concat([*self._windows, *self._thin], WINDOWS_SCHEMA),
+            concat(self._windows, WINDOWS_SCHEMA),
             concat(self._heavy, PROFILES_SCHEMA),
             self._engine.heavy_parts(pa.concat_tables(self._thin_records)) if self._thin_records else nothing,
             self._engine.profiles(pa.concat_tables(self._records)) if self._records else nothing,
@@ -328,9 +324,10 @@ class _Landed:
         """The sum of all that was taken, by account and window; the whole thin row comes from records then."""
         parameters = self._engine.parameters
         parts = [Profiles.empty(parameters)]
-        if self._windows or self._heavy:
-            windows, heavy = concat(self._windows, WINDOWS_SCHEMA), concat(self._heavy, PROFILES_SCHEMA)
-            parts.append(Profiles.from_tables(parameters, windows, heavy))
+        windows = concat(self._windows, WINDOWS_SCHEMA)
+        thick = windows.filter(pc.greater_equal(windows.column("records"), MIN_RECORDS))
+        if thick.num_rows or self._heavy:
+            parts.append(Profiles.from_tables(parameters, thick, concat(self._heavy, PROFILES_SCHEMA)))
         records = [*self._records, *self._thin_records]
         if records:
             parts.append(self._engine.profiles(pa.concat_tables(records)))

@@ -10,36 +10,44 @@ Examples
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pipeline.signals.lake.base import LakeSignal
+from pipeline.signals.lake.cells import sums_by
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from pipeline.signals.lake.base import LakeAccounts, Numbers
 
 
 FEWEST = 20
 
 
+def _dots(one: NDArray[Any], two: NDArray[Any]) -> NDArray[Any]:
+    """Row by row, without a product of the whole matrices in between."""
+    found: NDArray[Any] = np.einsum("ij,ij->i", one, two)
+    return found
+
+
 def compute(accounts: LakeAccounts) -> Numbers:
     """See the formula below."""
     kept = accounts.first_prompts
-    vectors = accounts.sample.vectors[kept].astype(np.int64)
+    vectors = accounts.sample.vectors[kept].astype(np.int32)
     owner, cell = accounts.sample.owner[kept], accounts.cells[kept]
     width = int(cell.max(initial=0)) + 1
-    order = np.lexsort((cell, owner))
-    group, first, size = np.unique((owner * width + cell)[order], return_index=True, return_counts=True)
+    group, member, size = np.unique(owner * width + cell, return_inverse=True, return_counts=True)
     if len(group) == 0:
         return np.full(len(accounts), np.nan)
-    sums = np.add.reduceat(vectors[order], first, axis=0)
-    squares = np.add.reduceat((vectors[order] ** 2).sum(axis=1), first)
+    # int32 holds a squared length and the sum of a sample; what is multiplied after that is int64.
+    sums = sums_by(member, vectors, len(group)).astype(np.int64)
+    squares = np.bincount(member, weights=_dots(vectors, vectors), minlength=len(group))
     account, where = group // width, group % width
-    whole = np.zeros((width, vectors.shape[1]), np.int64)
-    np.add.at(whole, where, sums)
     crowd = np.bincount(where, weights=size, minlength=width)[where] - size
-    own, across = (sums * sums).sum(axis=1) - squares, (sums * (whole[where] - sums)).sum(axis=1)
+    alone = _dots(sums, sums)
+    own, across = alone - squares, _dots(sums, sums_by(where, sums, width)[where]) - alone
     # Both means over the same cells with the same weights, so that only who sent the prompts differs.
     usable = (size >= 2) & (crowd > 0)
     pairs = np.where(usable, size * (size - 1.0), 0.0)

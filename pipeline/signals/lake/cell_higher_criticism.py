@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.special import betainc
 
 from pipeline.signals.lake.base import LakeSignal
 
@@ -21,12 +22,14 @@ if TYPE_CHECKING:
 
 def compute(accounts: LakeAccounts) -> Numbers:
     """See the formula below."""
-    # scipy.stats takes a second to load, and whoever only needs a signal's name does not compute it.
-    from scipy.stats import binom
-
     counts, q = accounts.cell_counts, accounts.other_shares
     n = counts.sum(axis=1)
-    p = np.sort(np.asarray(binom.sf(counts - 1, n[:, None], q), np.float64), axis=1)
+    p = np.ones(counts.shape)
+    row, cell = np.nonzero(counts)
+    # At least so many of a binomial number, as scipy.stats.binom.sf says it; which takes a second to load.
+    count: Numbers = counts[row, cell].astype(np.float64)
+    p[row, cell] = betainc(count, n[row] - count + 1, q[row, cell])
+    p.sort(axis=1)
     k = p.shape[1]
     half = max(1, k // 2)
     rank = np.arange(1, half + 1) / k

@@ -6,9 +6,10 @@ The shipped topics are those of public corpora; what a lake is about may lie bet
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
+from scipy import sparse
 
 from pipeline.signals.lake.neighbours import host_product
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pipeline.signals.lake.neighbours import Product
+
+Integer = TypeVar("Integer", np.int32, np.int64)
 
 FITTED = 40_000
 """Records that the centres are fitted on, evenly spaced among the sample."""
@@ -63,18 +66,32 @@ def fit_cells(vectors: NDArray[np.int8], product: Product = host_product) -> NDA
     names = {row.tobytes() for row in x}
     chosen = sorted(names, key=lambda name: hashlib.blake2b(name, digest_size=16).digest())[:count]
     centres = _scaled(np.stack([np.frombuffer(name, np.int8) for name in chosen]).astype(np.int64))
+    whole = x.astype(np.int32)
     for _ in range(ROUNDS):
         cell = assign(x, centres, product)
-        order = np.argsort(cell, kind="stable")
-        present, first = np.unique(cell[order], return_index=True)
         # A centre that nobody is nearest to stays where it is.
-        sums = np.add.reduceat(x[order].astype(np.int64), first, axis=0)
+        present, place = np.unique(cell, return_inverse=True)
         moved = centres.copy()
-        moved[present] = _scaled(sums)
+        moved[present] = _scaled(sums_by(place, whole, len(present)).astype(np.int64))
         if np.array_equal(moved, centres):
             break
         centres = moved
     return centres
+
+
+def sums_by(group: NDArray[np.int64], values: NDArray[Integer], groups: int) -> NDArray[Integer]:
+    """Sum of the rows of each group, [groups, d] of the values' integers: a product with a one-hot matrix.
+
+    Examples
+    --------
+    >>> sums_by(np.array([1, 0, 1]), np.array([[1, 2], [3, 4], [5, 6]]), 2)
+    array([[3, 4],
+           [6, 8]])
+    """
+    m = len(group)
+    one_hot = sparse.csc_matrix((np.ones(m, values.dtype), group, np.arange(m + 1)), shape=(groups, m))
+    found: Any = one_hot @ values
+    return cast("NDArray[Integer]", found)
 
 
 def _scaled(sums: NDArray[np.int64]) -> NDArray[np.float32]:
