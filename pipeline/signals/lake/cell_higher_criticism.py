@@ -24,10 +24,10 @@ def compute(accounts: LakeAccounts) -> Numbers:
     """See the formula below."""
     counts, q = accounts.cell_counts, accounts.other_shares
     n = counts.sum(axis=1)
-    p = np.ones(counts.shape)
+    p: Numbers = np.ones(counts.shape)
     row, cell = np.nonzero(counts)
     # At least so many of a binomial number, as scipy.stats.binom.sf says it; which takes a second to load.
-    count: Numbers = counts[row, cell].astype(np.float64)
+    count = counts[row, cell]
     p[row, cell] = betainc(count, n[row] - count + 1, q[row, cell])
     p.sort(axis=1)
     k = p.shape[1]
