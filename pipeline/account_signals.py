@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.backend import get_backend
+from pipeline.clusters.threads import in_threads
 from pipeline.config import one_thread_per_product
 from pipeline.detectors.base import MIN_RECORDS
 from pipeline.errors import UsageError
@@ -134,9 +135,16 @@ def detail_signals(
         sample_of([samples[row] for row in rows], parameters.space.dimension),
         None if activity is None else _period(activity[mask]),
     )
-    for name, signal in LAKE.items():
-        columns[name][mask] = signal.values(lake)
+    for name, values in zip(LAKE, _lake_values(lake), strict=True):
+        columns[name][mask] = values
     return columns
+
+
+def _lake_values(lake: LakeAccounts) -> list[Numbers]:
+    """Every lake signal; products and sorts of large arrays, which threads can do beside each other."""
+    # What several ask for, before they ask: each of them would find it anew.
+    in_threads(lambda name: getattr(lake, name), ["cells", "peers"])
+    return in_threads(lambda signal: signal.values(lake), LAKE.values())
 
 
 def filled(table: SignalTable) -> SignalTable:

@@ -94,6 +94,19 @@ def one_thread_per_product() -> Iterator[None]:
             os.environ.pop(name, None)
 
 
+@contextmanager
+def one_thread_per_product_here() -> Iterator[None]:
+    """Run each matrix product of this process in the thread that asks for it; also a decorator.
+
+    Thousands of small products that spread over all processors wait for each other by spinning: with another program
+    beside this one, ten times as long as in one thread. Work that is large goes to threads or processes as a whole.
+    """
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(limits=1, user_api="blas"):
+        yield
+
+
 def _folder(values: Mapping[str, str], name: str) -> Path | None:
     value = values.get(name, "").strip()
     return Path(value).expanduser() if value else None

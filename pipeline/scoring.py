@@ -19,6 +19,7 @@ from pipeline.cluster_scoring import CLUSTER_DETECTOR, Groups, judge_groups
 from pipeline.clusters.explain import group_evidence
 from pipeline.clusters.judge import judgement_fingerprint
 from pipeline.clusters.rows import change_rows, edge_rows
+from pipeline.config import one_thread_per_product_here
 from pipeline.detectors import get_detector
 from pipeline.detectors.robust import LAKE, RobustDetector, shipped_references
 from pipeline.lake.reader import read_profiles
@@ -171,6 +172,7 @@ def judge_lake(
     )
 
 
+@one_thread_per_product_here()
 def judge_range(
     snapshot: Snapshot,
     engine: Engine,
