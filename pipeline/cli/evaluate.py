@@ -127,6 +127,13 @@ class Numbers(click.ParamType):
 @click.option("--wide-specialists", is_flag=True, help="Specialists work on all topics of their sources.")
 @click.option("--hydra-only", is_flag=True, help="Only hydras attack, with 12 to 45 records a member.")
 @click.option(
+    "--fleets",
+    type=click.FloatRange(0, 0.5),
+    default=0.0,
+    show_default=True,
+    help="Share of the benign accounts that are in fleets: one application's tenants, workers that share a job, labs.",
+)
+@click.option(
     "--plots",
     type=click.Path(path_type=Path, file_okay=False),
     help="Charts as SVG, into this folder; needs the extra plots.",
@@ -191,6 +198,7 @@ def command(
     alpha: float,
     wide_specialists: bool,
     hydra_only: bool,
+    fleets: float,
     plots: Path | None,
     data: Path | None,
     simulated_prompts: bool,
@@ -228,6 +236,7 @@ def command(
         beyond=not plain_kinds,
         wide_specialists=wide_specialists,
         thin_hydras=hydra_only,
+        fleet_share=fleets,
         attacks=("hydra", "hydra_covered") if hydra_only else (),
     )
     console = Console(width=WIDTH, highlight=False)

@@ -118,6 +118,21 @@ def with_groups(world: EvaluationWorld, settings: GroupSettings) -> Grouped:
     return Grouped(replace(world, world=changed, truth=tuple(truth)), group, shared)
 
 
+def with_fleets(world: EvaluationWorld, share: float) -> EvaluationWorld:
+    """The world with fleets made of about this share of its benign accounts; its campaigns stay as they are."""
+    grouped = with_groups(
+        world,
+        GroupSettings(seed=world.settings.seed, fleet_share=share, alone=0.0, loose=0.0, thin=0.0, small=0.0),
+    )
+    return replace(
+        grouped.world,
+        truth=tuple(
+            replace(each, fleet=not each.attack and each.account_id in grouped.group)
+            for each in grouped.world.truth
+        ),
+    )
+
+
 def _campaigns(world: EvaluationWorld) -> dict[str, list[int]]:
     found: dict[str, list[int]] = {}
     for i, each in enumerate(world.truth):

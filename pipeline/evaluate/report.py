@@ -78,7 +78,12 @@ def _kind_counts(
         for each, good in zip(world.truth, able, strict=True):
             if each.attack == attack and good:
                 count[each.kind] = count.get(each.kind, 0) + 1
-                for group, there in (("specialists", each.specialist), ("on a campus", each.campus)):
+                groups = (
+                    ("specialists", each.specialist),
+                    ("on a campus", each.campus),
+                    ("in a fleet", each.fleet),
+                )
+                for group, there in groups:
                     if there:
                         count[group] = count.get(group, 0) + 1
     return dict(sorted(count.items()))
@@ -199,6 +204,7 @@ def _rates(worlds: Sequence[Judged], found: Sequence[NDArray[np.bool_]]) -> dict
             "all": rate(lambda world: ~world.attack),
             "specialists": rate(lambda world: np.array([each.specialist for each in world.truth], bool)),
             "on a campus": rate(lambda world: np.array([each.campus for each in world.truth], bool)),
+            "in a fleet": rate(lambda world: np.array([each.fleet for each in world.truth], bool)),
             **{name: rate(of_kind(name)) for name in benign},
         },
         "detection": {

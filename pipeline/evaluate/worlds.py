@@ -19,6 +19,7 @@ import pyarrow as pa
 from pipeline.errors import UsageError
 from pipeline.evaluate import beyond, edits
 from pipeline.evaluate.corpora import Deal, deal, dealt_topics, load_topics, niche_name
+from pipeline.evaluate.groups import with_fleets
 from pipeline.records.schema import OPTIONAL_FIELDS
 from pipeline.simulate.kinds import ATTACKS, BENIGN, DEFAULT_KINDS
 from pipeline.simulate.records import Traffic
@@ -81,6 +82,9 @@ class EvaluationSettings:
         Specialists work on all topics of their sources, as widely as a harvest does.
     thin_hydras
         Hydra accounts have 12 to 45 records each: none can be judged alone.
+    fleet_share
+        Share of the benign accounts that are in a fleet (`groups`): tenants of one application, workers that share a
+        job, a lab's accounts. They do the same and mostly share networks, payment, agents and parameters.
     """
 
     accounts: int = 3000
@@ -99,6 +103,7 @@ class EvaluationSettings:
     beyond: bool = True
     wide_specialists: bool = False
     thin_hydras: bool = False
+    fleet_share: float = 0.0
 
     def __post_init__(self) -> None:
         if self.accounts < 20:
@@ -114,8 +119,8 @@ class Truth:
     """What one account of a world is.
 
     ``kind`` is its class (benign) or its attack; ``specialist``: benign, and works on content that is harvested in
-    this world; ``campus``: benign, and shares networks and payment with many others; ``sources`` are the corpora behind
-    its prompts.
+    this world; ``campus``: benign, and shares networks and payment with many others; ``fleet``: benign, and one of
+    several that do the same; ``sources`` are the corpora behind its prompts.
     """
 
     account_id: str
@@ -127,6 +132,7 @@ class Truth:
     sources: tuple[str, ...]
     specialist: bool
     campus: bool = False
+    fleet: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +218,8 @@ def build_evaluation_world(
     if settings.thin_hydras:
         totals = beyond.thin_out(totals, kinds, rng)
     world = edits.resize_pools(edits.resize(world, totals, shares), ratio)
-    return EvaluationWorld(settings, world, dealt, _truth(world, dealt, kinds, niche, campus))
+    made = EvaluationWorld(settings, world, dealt, _truth(world, dealt, kinds, niche, campus))
+    return with_fleets(made, settings.fleet_share) if settings.fleet_share else made
 
 
 def _first_kind(label: Label) -> str:
