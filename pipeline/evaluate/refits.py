@@ -178,9 +178,11 @@ def _short(judged: Sequence[Judged]) -> dict[str, Any]:
         "found_at_fpr": full["at_fpr"]["detection"],
         "found_no_class_above": full["at_fpr_in_every_class"]["detection"]["all"],
         "specialists_at_fpr": full["at_fpr"]["false_positives"]["specialists"],
+        "accused_at_fpr": full["at_fpr"]["false_positives"],
         "recall_in_top": full["recall_in_top"],
         "list": {
             "found": listed["detection"]["all"],
+            "found_by_kind": listed["detection"],
             "accused": listed["false_positives"],
             "false_discovery": listed["false_discovery"],
             "listed": listed["listed"],

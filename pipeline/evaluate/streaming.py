@@ -8,6 +8,7 @@ looking often costs. Nothing is landed; profiles are kept in memory, which chang
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,10 @@ SCHEDULE, EVERY_STEP = "schedule", "every 50"
 CHUNK = 512
 _MERGE = 32
 _WINDOW_SECONDS = 86_400 * 20_000
+
+WITHIN, ABOVE = "within", "above"
+SEEMS_WITHIN, SEEMS_ABOVE = "not told apart, measured within", "not told apart, measured above"
+NOBODY = "nobody to accuse"
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +127,33 @@ def stream(task: Task) -> Streamed:
     return Streamed(task.settings, world.truth, world.records, task.alpha, first)
 
 
+def against_bound(accused: Estimate, alpha: float) -> str:
+    """Whether a share of accounts keeps a promised level: only an interval that lies on one side of it says so.
+
+    Returns
+    -------
+    str
+        `WITHIN`: value and interval are at most the level. `ABOVE`: both are above it. `SEEMS_WITHIN` and `SEEMS_ABOVE`:
+        the value is on that side and the interval reaches over to the other; more worlds would tell. `NOBODY`: no accounts.
+
+    Examples
+    --------
+    >>> [against_bound(Estimate(v, low, high), 0.1) for v, low, high in ((0.02, 0, 0.1), (0.05, 0, 0.2), (0.2, 0.05, 0.4))]
+    ['within', 'not told apart, measured within', 'not told apart, measured above']
+    """
+    if math.isnan(accused.value):
+        return NOBODY
+    if accused.value <= alpha:
+        return WITHIN if accused.high <= alpha else SEEMS_WITHIN
+    return ABOVE if accused.low > alpha else SEEMS_ABOVE
+
+
 def summarise_streams(worlds: Sequence[Streamed]) -> dict[str, Any]:
-    """Ever accused, per benign class, against the level; attackers found, and the records that they had sent by then."""
+    """Ever accused, per benign class, against the level; attackers found, and the records that they had sent by then.
+
+    Of each schedule ``bound`` says what `against_bound` does, and ``within_bound`` is true for `WITHIN` alone: false is not
+    "above", it is "not shown to be within".
+    """
     schedules = list(worlds[0].first)
     kinds = sorted({each.kind for world in worlds for each in world.truth if not each.attack})
     attacks = sorted({each.kind for world in worlds for each in world.truth if each.attack})
@@ -160,7 +190,8 @@ def summarise_streams(worlds: Sequence[Streamed]) -> dict[str, Any]:
                 **{kind: rate(name, of(kind)).to_json() for kind in attacks},
             },
             "records_when_found": quartiles,
-            "within_bound": bool(accused.low <= worlds[0].alpha),
+            "bound": (bound := against_bound(accused, worlds[0].alpha)),
+            "within_bound": bound == WITHIN,
         }
     return {
         "alpha": worlds[0].alpha,

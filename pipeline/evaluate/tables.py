@@ -259,8 +259,27 @@ def print_streams(found: dict[str, Any], console: Console) -> None:
     for name, each in schedules.items():
         when = each["records_when_found"]
         told = "{1:.0f} ({0:.0f}-{2:.0f})".format(*when) if when else "-"
-        verdict = "within" if each["within_bound"] else "ABOVE"
-        console.print(f"{name}: records when found {told}; false alarms {verdict} the level (interval)")
+        console.print(
+            f"{name}: records when found {told}; false alarms {_against_level(each, found['alpha'])}",
+            soft_wrap=True,
+        )
+
+
+def _against_level(each: dict[str, Any], alpha: float) -> str:
+    accused = each["accused"]["all"]
+    if accused.get("value") is None:
+        return "not measured: no benign account has 50 records"
+    share = "{:.2%} (interval {:.2%} to {:.2%})".format(*(accused[key] for key in ("value", "low", "high")))
+    verdict = {
+        "within": f"within the level of {alpha:.2%}: {share}",
+        "above": f"ABOVE the level of {alpha:.2%}: {share}",
+    }
+    side, end = ("below", "upper end above") if accused["value"] <= alpha else ("above", "lower end below")
+    return verdict.get(
+        each["bound"],
+        f"NOT TOLD APART from the level of {alpha:.2%}: {share}, the value is {side} it and the interval's {end}; more "
+        "worlds would tell",
+    )
 
 
 def print_ablation(found: dict[str, Any], console: Console) -> None:
@@ -291,6 +310,33 @@ def print_transfer(found: dict[str, Any], console: Console) -> None:
             name, str(row["attackers"]), *_short_row(row), *(mine if found["left_out"] == "kind" else [])
         )
     console.print(table)
+    listed = {name: row["list"] for name, row in found["rows"].items()}
+    what = f"a column for each {found['left_out']} left out of the fit"
+    accused, by_kind = (
+        {name: each[key] for name, each in listed.items()} for key in ("accused", "found_by_kind")
+    )
+    _by_kind(console, f"Benign accounts in the list, %, by class; {what}", accused)
+    _by_kind(console, f"Attackers in the list, %, by kind; {what}", by_kind)
+
+
+def _by_kind(console: Console, title: str, rates: dict[str, dict[str, Any]]) -> None:
+    """A row for each class or kind and a column for each fit: count of accounts, and the share of them in per cent.
+
+    Intervals are in the JSON. What no fit was judged on is left out.
+    """
+    kinds = sorted(
+        {kind for each in rates.values() for kind, rate in each.items() if rate.get("of")} - {"all"}
+    )
+    table = _table(title, ("class or kind", *rates), ("class or kind",))
+    for kind in ["all", *kinds]:
+        table.add_row(kind, *(_counted(each.get(kind)) for each in rates.values()))
+    console.print(table)
+
+
+def _counted(rate: dict[str, Any] | None) -> str:
+    if not rate or not rate.get("of"):
+        return "-"
+    return f"{100 * rate['value']:.1f} ({rate['count']:,}/{rate['of']:,})"
 
 
 def _short_row(row: dict[str, Any]) -> list[str]:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import builtins
+import io
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from pipeline.detectors.base import Judgement
 from pipeline.detectors.reference import Reference
 from pipeline.errors import UsageError
 from pipeline.evaluate import refits
 from pipeline.evaluate.refits import FULL, Source, ablation, judge_matrix, transfer
+from pipeline.evaluate.tables import print_transfer
 from pipeline.evaluate.worlds import EvaluationSettings
 from pipeline.fit.labelled import LabelledWorld
 from pipeline.signals import Population
@@ -133,6 +136,22 @@ def test_without_a_kind_no_account_of_it_is_fitted_on() -> None:
     assert [len(each) for _, each in source.asked] == [2, 2, 2]
     assert found["rows"]["tutoring"]["accused_of_kind"]["list"]["of"] == 2 * 30
     assert "accused_of_kind" not in found["rows"]["diluted"]
+    # Each class and kind has its rate, in the figures and in print.
+    row = found["rows"]["tutoring"]
+    accused = row["list"]["accused"]
+    assert accused["chat"]["of"] == row["accused_at_fpr"]["chat"]["of"] == 2 * 30
+    assert row["list"]["found_by_kind"]["harvest"]["count"] > 0
+    stream = io.StringIO()
+    print_transfer(found, Console(file=stream, width=250))
+    accused_table, found_table = (
+        stream.getvalue().split("Benign accounts in the list")[1].split("Attackers in")
+    )
+    lines = {line.split("  ")[0].strip(): line for line in (accused_table + found_table).splitlines()}
+    for kind, rates in (("chat", "accused"), ("tutoring", "accused"), ("harvest", "found_by_kind")):
+        rate = row["list"][rates][kind]
+        assert f"{100 * rate['value']:.1f} ({rate['count']}/{rate['of']})" in lines[kind]
+    assert "harvest" not in accused_table
+    assert "chat" not in found_table
     # Only the left-out attack attacks where it is judged.
     assert {each.attacks for each in source.asked[1][1]} == {("diluted",)}
 

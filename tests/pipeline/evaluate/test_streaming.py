@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
+from rich.console import Console
 
 from pipeline.engine import Engine
 from pipeline.evaluate import streaming
 from pipeline.evaluate.streaming import (
+    ABOVE,
     EVERY_STEP,
+    NOBODY,
     SCHEDULE,
+    SEEMS_ABOVE,
+    SEEMS_WITHIN,
+    WITHIN,
     EveryFifty,
     Memory,
     Streamed,
@@ -21,6 +29,7 @@ from pipeline.evaluate.streaming import (
     stream,
     summarise_streams,
 )
+from pipeline.evaluate.tables import print_streams
 from pipeline.evaluate.worlds import EvaluationSettings, Truth, build_evaluation_world
 from pipeline.live import LookSchedule
 from pipeline.parameters import Parameters
@@ -88,6 +97,36 @@ def test_the_share_ever_accused_is_counted_by_class() -> None:
     assert found["accused"]["all"]["of"] == 10
     assert found["found"]["harvest"]["count"] == 2
     assert found["records_when_found"] == [50, 50, 200]
-    assert found["within_bound"]  # 2 of 10 may be 10 %
-    many = replace(world, first={SCHEDULE: np.full(14, 50)})
-    assert not summarise_streams([many])["schedules"][SCHEDULE]["within_bound"]
+    # 2 of 10 may be 10 %: neither kept nor broken, and nobody may read it as kept.
+    assert found["bound"] == SEEMS_ABOVE
+    assert not found["within_bound"]
+
+
+def printed(found: dict[str, Any]) -> str:
+    stream = io.StringIO()
+    print_streams(found, Console(file=stream, width=250))
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("accounts", "accused", "alpha", "bound", "words"),
+    [
+        (1000, 0, 0.1, WITHIN, "within the level of 10.00%"),
+        (1000, 60, 0.1, WITHIN, "within the level of 10.00%: 6.00% (interval"),
+        (10, 0, 0.1, SEEMS_WITHIN, "the value is below it and the interval's upper end above"),
+        (10, 2, 0.1, SEEMS_ABOVE, "the value is above it and the interval's lower end below"),
+        (100, 50, 0.1, ABOVE, "ABOVE the level of 10.00%: 50.00%"),
+        (0, 0, 0.1, NOBODY, "not measured"),
+    ],
+)
+def test_a_level_is_kept_only_where_the_whole_interval_is(
+    accounts: int, accused: int, alpha: float, bound: str, words: str
+) -> None:
+    truth = tuple(Truth(f"a{i}", "chat", False, None, 60, 0, (), False) for i in range(accounts))
+    truth += (Truth("h", "harvest", True, None, 60, 60, (), False),)
+    first = np.where(np.arange(accounts + 1) < accused, 50, 0)
+    found = summarise_streams([Streamed(SETTINGS, truth, 1000, alpha, {SCHEDULE: first})])
+    each = found["schedules"][SCHEDULE]
+    assert each["bound"] == bound
+    assert each["within_bound"] is (bound == WITHIN)
+    assert words in printed(found)
