@@ -36,6 +36,6 @@ SIGNAL = Signal(
     source="this project",
     sees="long answers, which are what a harvest is after",
     misses="coding agents and research get long ones too",
-    says="its answers have {doubled} tokens on average",
+    says="its answers have {doubled_less_one} tokens on average",
     compute=compute,
 )

@@ -36,6 +36,6 @@ SIGNAL = Signal(
     source="this project",
     sees="one dominant template",
     misses="64 buckets: templates may share one",
-    says="its most used template makes up {value:.0%}",
+    says="its most used template makes up {value:.0%} of its records with one",
     compute=compute,
 )

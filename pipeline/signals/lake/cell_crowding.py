@@ -66,6 +66,6 @@ SIGNAL = LakeSignal(
     source="own experiments: lake signals (a codebook fitted in the lake); two-sample statistic within strata",
     sees="users, drafts and wrappers that make an account's prompts resemble each other beyond the subject; draws from a corpus do not",
     misses="wrappers around harvested slots crowd as well",
-    says="on one subject its prompts are {value:.3f} closer to each other than to others'",
+    says="on one subject its prompts are {size:.3f} {closer} than its and others' prompts",
     compute=compute,
 )

@@ -34,6 +34,6 @@ SIGNAL = LakeSignal(
     source="own experiments: subset scan; Neill 2012",
     sees="one subject far beyond its share",
     misses="every narrow account has one",
-    says="its largest excess in one cell is {exponential} standard deviations",
+    says="its largest excess in one cell of the lake is {exponential_less_one} standard deviations",
     compute=compute,
 )

@@ -45,6 +45,6 @@ SIGNAL = LakeSignal(
     source="higher criticism (Donoho & Jin, Annals of Statistics 32, 2004)",
     sees="a corpus spread over many cells",
     misses="any account that is not like the lake's average",
-    says="its cells together exceed their shares by {exponential} standard deviations",
+    says="its cells together exceed their shares by {exponential_less_one} standard deviations",
     compute=compute,
 )

@@ -36,6 +36,6 @@ SIGNAL = LakeSignal(
     source="own experiments: peers, the 20 nearest accounts by debiased centroid cosine",
     sees="crowds on one distribution",
     misses="support bots of one trade are a crowd too",
-    says="{doubled_less_one} of its 20 nearest accounts have nearly its mean prompt",
+    says="the accounts with nearly its mean prompt, of the 20 nearest, number {doubled_less_one}",
     compute=compute,
 )

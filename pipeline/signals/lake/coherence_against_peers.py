@@ -31,6 +31,6 @@ SIGNAL = LakeSignal(
     source="own experiments on specialists: compare with those who work on the same content",
     sees="specialists in a part of what their peers work on, whatever the corpus",
     misses="accounts without true peers",
-    says="its prompts are {value:.2f} closer to each other than those of its peers",
+    says="its prompts are {size:.2f} {closer} on average than those of its peers",
     compute=compute,
 )

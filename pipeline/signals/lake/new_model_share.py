@@ -53,6 +53,6 @@ SIGNAL = LakeSignal(
     source="Anthropic's report: nearly half of a campaign's traffic moved to a new model within 24 h of release",
     sees="the move to a new model, on the lake's own clock",
     misses="everybody moves; a lake without a release has no value",
-    says="{value:.0%} of its records since then go to new models",
+    says="since models new in the lake appeared, {value:.0%} of its records have gone to them",
     compute=compute,
 )

@@ -51,6 +51,6 @@ SIGNAL = LakeSignal(
     source="own experiments: the same distribution with an overlap deficit is the cheap sign of a hydra",
     sees="campaigns that share a corpus out without sending a prompt twice",
     misses="where nobody shares prompts there is nothing to miss; benign overlap in the measurements was partly an artefact of finite pools",
-    says="its nearest accounts share {value:.1f} standard deviations less with it than usual",
+    says="its nearest accounts share {size:.1f} standard deviations {less} with it than usual",
     compute=compute,
 )

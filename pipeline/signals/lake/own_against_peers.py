@@ -64,6 +64,6 @@ SIGNAL = LakeSignal(
     source="two-sample nearest-neighbour statistic (Schilling, JASA 81, 1986), one-sided; own experiments on specialists",
     sees="regions, users and drafts (high) against even draws from what the peers draw from (0)",
     misses="an account alone with its subject is far from everybody: high as well",
-    says="its nearest prompt of its own is {exponential} times nearer than a peer's",
+    says="the nearest prompt of its peers is {exponential} times as far from a prompt of it as the nearest of its own",
     compute=compute,
 )

@@ -36,6 +36,6 @@ SIGNAL = LakeSignal(
     source="own experiments: peers, the 20 nearest accounts by debiased centroid cosine",
     sees="accounts that share one distribution of contents: hydras, and classes such as support bots",
     misses="accounts that point nowhere have no peers",
-    says="its nearest accounts lie at a cosine of {value:.2f}",
+    says="the mean prompts of its nearest accounts have a cosine of {value:.2f} with its own",
     compute=compute,
 )

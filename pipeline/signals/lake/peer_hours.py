@@ -30,6 +30,6 @@ SIGNAL = LakeSignal(
     source="own experiments: peers, the 20 nearest accounts by debiased centroid cosine",
     sees="one scheduler behind many accounts",
     misses="offices of one time zone",
-    says="its nearest accounts have its hours of the day by {value:.2f} more than anybody in the lake",
+    says="the hours of the day of its nearest accounts are {size:.2f} {more} like its own than anybody's in the lake",
     compute=compute,
 )

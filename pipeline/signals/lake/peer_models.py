@@ -30,6 +30,6 @@ SIGNAL = LakeSignal(
     source="own experiments: peers, the 20 nearest accounts by debiased centroid cosine",
     sees="a campaign after one model",
     misses="most accounts use few models",
-    says="its nearest accounts have its models by {value:.2f} more than anybody in the lake",
+    says="the models of its nearest accounts are {size:.2f} {more} like its own than anybody's in the lake",
     compute=compute,
 )

@@ -30,6 +30,6 @@ SIGNAL = LakeSignal(
     source="own experiments: peers, the 20 nearest accounts by debiased centroid cosine",
     sees="one task behind many accounts",
     misses="likeness of content by itself",
-    says="its nearest accounts have its answer lengths by {value:.2f} more than anybody in the lake",
+    says="the answer lengths of its nearest accounts are {size:.2f} {more} like its own than anybody's in the lake",
     compute=compute,
 )

@@ -30,6 +30,6 @@ SIGNAL = LakeSignal(
     source="own experiments: peers, the 20 nearest accounts by debiased centroid cosine",
     sees="one operator behind many accounts",
     misses="defaults that everybody uses; operators that draw parameters per account",
-    says="its nearest accounts have its sampling parameters by {value:.2f} more than anybody in the lake",
+    says="the sampling parameters of its nearest accounts are {size:.2f} {more} like its own than anybody's in the lake",
     compute=compute,
 )

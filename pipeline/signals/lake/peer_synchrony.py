@@ -46,6 +46,6 @@ SIGNAL = LakeSignal(
     source="Anthropic's report: synchronised timing; own experiments: peers",
     sees="one scheduler behind many accounts",
     misses="working hours of one region are synchronous too",
-    says="its nearest accounts are active when it is, correlation {value:.2f}",
+    says="the activity of its nearest accounts correlates by {value:.2f} with its own",
     compute=compute,
 )

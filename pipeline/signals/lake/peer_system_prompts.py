@@ -30,6 +30,6 @@ SIGNAL = LakeSignal(
     source="own experiments: peers, the 20 nearest accounts by debiased centroid cosine",
     sees="one program behind many accounts",
     misses="companies with several accounts; 64 buckets",
-    says="its nearest accounts have its system prompts by {value:.2f} more than anybody in the lake",
+    says="the system prompts of its nearest accounts are {size:.2f} {more} like its own than anybody's in the lake",
     compute=compute,
 )

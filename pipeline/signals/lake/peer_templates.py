@@ -30,6 +30,6 @@ SIGNAL = LakeSignal(
     source="own experiments: peers, the 20 nearest accounts by debiased centroid cosine",
     sees="one template behind many accounts",
     misses="companies with several accounts; 64 buckets",
-    says="its nearest accounts have its templates by {value:.2f} more than anybody in the lake",
+    says="the templates of its nearest accounts are {size:.2f} {more} like its own than anybody's in the lake",
     compute=compute,
 )

@@ -32,6 +32,6 @@ SIGNAL = LakeSignal(
     source="Anthropic's report: load-balanced traffic",
     sees="load balancing over accounts",
     misses="quotas that make everybody alike",
-    says="its nearest accounts send {doubled} times as much or as little",
+    says="of it and a near account the one that sends less sends {doubled} times as much as the other",
     compute=compute,
 )

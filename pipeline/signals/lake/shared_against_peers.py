@@ -31,6 +31,6 @@ SIGNAL = LakeSignal(
     source="own experiments: an overlap deficit is the cheap sign of a hydra; here against the whole lake",
     sees="a corpus shared out so that nothing is sent twice, among accounts on public sets",
     misses="where nobody shares prompts there is nothing to miss",
-    says="it shares {value:.1%} more of its prompts with the lake than its peers do",
+    says="it shares {size:.1%} of its prompts {more} with the lake than its peers do",
     compute=compute,
 )

@@ -30,7 +30,7 @@ SIGNAL = SequenceSignal(
     source="Szekely & Rizzo, J. Multivariate Analysis 117, 2013; own experiments: dependence inside the account",
     sees="a second program behind the account",
     misses="teams with several applications",
-    says="content depends on the user agent by {value:.1f} standard deviations",
+    says="its content depends on the user agent {size:.1f} standard deviations {more} than by chance",
     compute=compute,
     minimum=30,
 )

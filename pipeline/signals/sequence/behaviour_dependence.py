@@ -39,7 +39,7 @@ SIGNAL = SequenceSignal(
     source="sums of kernels: Gretton et al., ALT 2005; own experiments: dependence inside the account finds diluted harvests",
     sees="a second stream, whatever tells it apart",
     misses="resellers and companies have many streams, honestly",
-    says="content depends on the way of asking by {value:.1f} standard deviations",
+    says="its content depends on the way of asking {size:.1f} standard deviations {more} than by chance",
     compute=compute,
     minimum=30,
 )

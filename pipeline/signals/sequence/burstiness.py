@@ -36,6 +36,6 @@ SIGNAL = SequenceSignal(
     source="Goh & Barabasi, EPL 81, 2008, for finite n after Kim & Jo, Phys. Rev. E 94, 2016",
     sees="load balancing and round-the-clock drips",
     misses="long silences decide it",
-    says="burstiness is {value:.2f}",
+    says="the burstiness of its pauses is {value:.2f}",
     compute=compute,
 )

@@ -40,7 +40,7 @@ SIGNAL = SequenceSignal(
     source="species accumulation against rarefaction (Gotelli & Colwell, Ecology Letters 4, 2001)",
     sees="sittings keep to a region; a shuffled list covers everything at once",
     misses="ordered lists look like sittings",
-    says="twenty consecutive records meet {exponential} times the topics of twenty random ones",
+    says="twenty consecutive records of it meet {exponential} times the topics of twenty random ones",
     compute=compute,
     minimum=60,
 )

@@ -35,6 +35,6 @@ SIGNAL = SequenceSignal(
     source="collision statistic (Good 1982)",
     sees="steady draining against days on and off",
     misses="weekends; only the newest 2,000 records are seen",
-    says="records share a day {doubled} times as often as evenly spread ones",
+    says="its records share a day {doubled} times as often as evenly spread ones",
     compute=compute,
 )

@@ -45,6 +45,6 @@ SIGNAL = SequenceSignal(
     source="analysis of similarities between groups (Clarke 1993), on pairs",
     sees="sequential walks and projects that change from day to day",
     misses="shuffled lists and steady applications both give 0",
-    says="pairs of different days share a topic {exponential} times as often as pairs of one day",
+    says="pairs of its records of different days share a topic {exponential} times as often as pairs of one day",
     compute=compute,
 )

@@ -37,6 +37,6 @@ SIGNAL = SequenceSignal(
     source="Anthropic's report of 23 Feb 2026: repeated templates with new slots",
     sees="slots filled with ever new contents, in the order they came",
     misses="applications do the same with their users' contents",
-    says="{value:.0%} of the records on a used template carry a new prompt",
+    says="{value:.0%} of its records on a used template carry a new prompt",
     compute=compute,
 )

@@ -36,6 +36,6 @@ SIGNAL = SequenceSignal(
     source="Miller 1955; Anthropic's report of 23 Feb 2026: load-balanced timing",
     sees="clockwork against human hands",
     misses="jitter costs an attacker nothing; batch jobs are clockwork too",
-    says="pauses have an entropy of {value:.2f} nats",
+    says="its pauses have an entropy of {value:.2f} nats",
     compute=compute,
 )

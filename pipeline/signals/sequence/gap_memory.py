@@ -31,6 +31,6 @@ SIGNAL = SequenceSignal(
     source="memory coefficient (Goh & Barabasi, EPL 81, 2008)",
     sees="sittings and batches",
     misses="accounts of several streams mix their pauses",
-    says="consecutive pauses correlate by {value:.2f}",
+    says="its consecutive pauses correlate by {value:.2f}",
     compute=compute,
 )

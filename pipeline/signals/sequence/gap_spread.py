@@ -32,6 +32,6 @@ SIGNAL = SequenceSignal(
     source="coefficient of variation on a log scale, robust",
     sees="even pacing against bursts with nights between",
     misses="even pacing is what a good client library does",
-    says="pauses range over a factor of {exponential}",
+    says="its pauses range over a factor of {exponential}",
     compute=compute,
 )

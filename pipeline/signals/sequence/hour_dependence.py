@@ -33,7 +33,7 @@ SIGNAL = SequenceSignal(
     source="Szekely & Rizzo, J. Multivariate Analysis 117, 2013; own experiments: dependence inside the account",
     sees="a program at night beside people by day",
     misses="offices in several time zones; ordered lists",
-    says="content depends on the time of day by {value:.1f} standard deviations",
+    says="its content depends on the time of day {size:.1f} standard deviations {more} than by chance",
     compute=compute,
     minimum=30,
 )

@@ -38,6 +38,6 @@ SIGNAL = SequenceSignal(
     source="collision statistic (Good 1982) by day, so that a shift of hours from day to day does not look flat",
     sees="round-the-clock work against working hours and runs",
     misses="resellers and services in many time zones are flat",
-    says="records of a day share an hour {doubled} times as often as a flat day's",
+    says="its records of a day share an hour {doubled} times as often as a flat day's",
     compute=compute,
 )

@@ -38,6 +38,6 @@ SIGNAL = SequenceSignal(
     source="mean resultant length (Mardia & Jupp 2000) without its bias",
     sees="a working day; round-the-clock programs have none",
     misses="drips that imitate hours",
-    says="the hours of activity have a rhythm of {value:.2f}",
+    says="its hours of activity have a rhythm of {value:.2f}",
     compute=compute,
 )

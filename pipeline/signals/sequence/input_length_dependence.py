@@ -30,7 +30,7 @@ SIGNAL = SequenceSignal(
     source="Szekely & Rizzo, J. Multivariate Analysis 117, 2013; own experiments: dependence inside the account",
     sees="streams with a fixed overhead of their own",
     misses="long texts are about other things than short ones",
-    says="content depends on the length of the input by {value:.1f} standard deviations",
+    says="its content depends on the length of the input {size:.1f} standard deviations {more} than by chance",
     compute=compute,
     minimum=30,
 )

@@ -36,6 +36,6 @@ SIGNAL = SequenceSignal(
     source="collision statistic (Good, Annals of Statistics 10, 1982), restricted to pairs of different sittings",
     sees="questions that come again on another day; retries and several answers do not count",
     misses="harvests run twice; users who never repeat",
-    says="{value:.2%} of the pairs of different sittings are the same prompt",
+    says="{value:.2%} of its pairs of records of different sittings are the same prompt",
     compute=compute,
 )

@@ -37,6 +37,6 @@ SIGNAL = SequenceSignal(
     source="own experiments: every harvest that draws four answers was found",
     sees="the same number of answers drawn for every prompt",
     misses="retries (m = 2) look like two answers; n > 1 in one request repeats nothing",
-    says="its repeats come in fixed numbers ({value:.1f})",
+    says="its repeats come in fixed numbers (measure {value:.1f}, 0 without)",
     compute=compute,
 )

@@ -30,7 +30,7 @@ SIGNAL = SequenceSignal(
     source="Szekely & Rizzo, J. Multivariate Analysis 117, 2013; own experiments: dependence inside the account",
     sees="a harvest of one model beside cover traffic to another",
     misses="routing by difficulty",
-    says="content depends on the model by {value:.1f} standard deviations",
+    says="its content depends on the model {size:.1f} standard deviations {more} than by chance",
     compute=compute,
     minimum=30,
 )

@@ -51,6 +51,6 @@ SIGNAL = SequenceSignal(
     source="change point of a binomial series (Hinkley & Hinkley, Biometrika 57, 1970); Anthropic's report: half the traffic moved to a new model within 24 h",
     sees="the move to a newly released model",
     misses="everybody moves to new models; whether earlier than others is `new_model_share` of the lake signals",
-    says="a model's share changes by {value:.0%} in its course",
+    says="the share of one of its models is {size:.0%} {higher} later than before",
     compute=compute,
 )

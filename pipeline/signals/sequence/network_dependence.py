@@ -30,7 +30,7 @@ SIGNAL = SequenceSignal(
     source="Szekely & Rizzo, J. Multivariate Analysis 117, 2013; own experiments: dependence inside the account",
     sees="a second operator behind the account",
     misses="teams in several offices; sessions have one network and one subject",
-    says="content depends on the client network by {value:.1f} standard deviations",
+    says="its content depends on the client network {size:.1f} standard deviations {more} than by chance",
     compute=compute,
     minimum=30,
 )

@@ -30,7 +30,7 @@ SIGNAL = SequenceSignal(
     source="Szekely & Rizzo, J. Multivariate Analysis 117, 2013; own experiments: dependence inside the account",
     sees="long answers drawn by a part of the traffic",
     misses="some questions need long answers",
-    says="content depends on the length of the answer by {value:.1f} standard deviations",
+    says="its content depends on the length of the answer {size:.1f} standard deviations {more} than by chance",
     compute=compute,
     minimum=30,
 )

@@ -36,7 +36,7 @@ SIGNAL = SequenceSignal(
     source="own experiments: dependence on answer length",
     sees="long answers are the goods",
     misses="cover with answers as long",
-    says="in that part answers are {exponential} times as long as in the rest",
+    says="in the part of it that looks most like a list, if one stands out from the rest, answers are {exponential} times as long as in the rest",
     compute=compute,
     minimum=30,
 )

@@ -31,7 +31,7 @@ SIGNAL = SequenceSignal(
     source="energy distance (Szekely & Rizzo, Journal of Statistical Planning and Inference 143, 2013), linear kernel",
     sees="another use of the account, not a slice of the same",
     misses="cover on the same content",
-    says="that part differs by {value:.2f} in cosine from the rest",
+    says="the part of it that looks most like a list, if one stands out, differs by {value:.2f} in cosine from the rest",
     compute=compute,
     minimum=30,
 )

@@ -31,7 +31,7 @@ SIGNAL = SequenceSignal(
     source="own experiments: mean pairwise cosine",
     sees="narrow parts of honest applications",
     misses="broad chat",
-    says="in that part two prompts have cosine {value:.2f}",
+    says="in the part of it that looks most like a list (perhaps all of it) two prompts have cosine {value:.2f}",
     compute=compute,
     minimum=30,
 )

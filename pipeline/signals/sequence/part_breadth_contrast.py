@@ -31,7 +31,7 @@ SIGNAL = SequenceSignal(
     source="own experiments: dependence inside the account",
     sees="one corpus beside broad chat",
     misses="cover that is as narrow",
-    says="in that part the cosine of two prompts differs by {value:+.2f} from the rest",
+    says="in the part of it that looks most like a list, if one stands out from the rest, the cosine of two prompts is {size:.2f} {higher} than in the rest",
     compute=compute,
     minimum=30,
 )

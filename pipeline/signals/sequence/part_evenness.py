@@ -31,7 +31,7 @@ SIGNAL = SequenceSignal(
     source="own experiments: topic evenness; Simpson (Nature 163, 1949)",
     sees="lists run evenly over a corpus",
     misses="narrow corpora",
-    says="in that part two prompts have one topic with chance {value:.3f}",
+    says="in the part of it that looks most like a list (perhaps all of it) two prompts have one topic with chance {value:.3f}",
     compute=compute,
     minimum=30,
 )

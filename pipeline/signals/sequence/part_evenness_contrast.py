@@ -31,7 +31,7 @@ SIGNAL = SequenceSignal(
     source="own experiments: topic evenness",
     sees="an even list beside people with subjects",
     misses="broad cover",
-    says="in that part the chance that two prompts have one topic differs by {value:+.3f} from the rest",
+    says="in the part of it that looks most like a list, if one stands out from the rest, two prompts have one topic with a chance {size:.3f} {higher} than in the rest",
     compute=compute,
     minimum=30,
 )

@@ -32,7 +32,7 @@ SIGNAL = SequenceSignal(
     source="subset scan (Kulldorff 1997; Neill 2012) with a likelihood of lists",
     sees="a harvest that is the account, or a part of it",
     misses="honest lists: catalogues, evaluations, research",
-    says="the part of it that looks most like a list has log-odds {value:.1f} of being one",
+    says="the part of it that looks most like a list (perhaps all of it) has log-odds {value:.1f} of being one",
     compute=compute,
     minimum=30,
 )

@@ -33,7 +33,7 @@ SIGNAL = SequenceSignal(
     source="subset scan (Kulldorff 1997; Neill 2012) with a likelihood of lists",
     sees="a harvest in cover traffic",
     misses="harvests without cover; honest lists beside honest users",
-    says="one part of it looks more like a list than the whole by {value:.1f} in log-odds",
+    says="one part of it looks {more} like a list than the whole, by {size:.1f} in log-odds",
     compute=compute,
     minimum=30,
 )

@@ -31,7 +31,7 @@ SIGNAL = SequenceSignal(
     source="own experiments: repeats and their absence",
     sees="lists are fresh",
     misses="lists asked several times; fresh chat",
-    says="in that part {value:.0%} of the prompts are new",
+    says="in the part of it that looks most like a list (perhaps all of it) {value:.0%} of the prompts are new",
     compute=compute,
     minimum=30,
 )

@@ -31,7 +31,7 @@ SIGNAL = SequenceSignal(
     source="own experiments: repeats and their absence",
     sees="a list beside people who repeat themselves",
     misses="fresh cover",
-    says="in that part the share of new prompts is higher by {value:.2f} than in the rest",
+    says="in the part of it that looks most like a list, if one stands out from the rest, the share of new prompts is {size:.2f} {higher} than in the rest",
     compute=compute,
     minimum=30,
 )

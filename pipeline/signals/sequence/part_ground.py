@@ -31,7 +31,7 @@ SIGNAL = SequenceSignal(
     source="own experiments: region growth",
     sees="lists go over their ground once",
     misses="large corpora of near copies",
-    says="in that part {value:.0%} of the records have a near neighbour in the account",
+    says="in the part of it that looks most like a list (perhaps all of it) {value:.0%} of the records have a near neighbour in the account",
     compute=compute,
     minimum=30,
 )

@@ -34,7 +34,7 @@ SIGNAL = SequenceSignal(
     source="own experiments: hour flatness",
     sees="programs run round the clock",
     misses="harvests that keep office hours",
-    says="two records of that part fall into one hour of the day with chance {value:.2f}",
+    says="in the part of it that looks most like a list (perhaps all of it) two records fall into one hour of the day with chance {value:.2f}",
     compute=compute,
     minimum=30,
 )

@@ -32,7 +32,7 @@ SIGNAL = SequenceSignal(
     source="subset scan (Kulldorff 1997; Neill 2012) with a likelihood of lists",
     sees="one harvest beside people",
     misses="several harvests; accounts with many honest lists have none that leads",
-    says="that part leads the next by {value:.1f} in log-odds",
+    says="the part of it that looks most like a list, if one stands out, leads the next by {value:.1f} in log-odds",
     compute=compute,
     minimum=30,
 )

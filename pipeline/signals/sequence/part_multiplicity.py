@@ -31,7 +31,7 @@ SIGNAL = SequenceSignal(
     source="own experiments: multiplicity of prompts",
     sees="lists once, or a fixed number of times",
     misses="several answers to each prompt",
-    says="in that part a prompt is sent {exponential} times",
+    says="in the part of it that looks most like a list (perhaps all of it) a prompt is sent {exponential} times",
     compute=compute,
     minimum=30,
 )

@@ -31,7 +31,7 @@ SIGNAL = SequenceSignal(
     source="own experiments: multiplicity of prompts",
     sees="a list beside people who ask again",
     misses="fresh cover; several answers to each prompt",
-    says="in that part a prompt is sent {exponential} times as often as in the rest",
+    says="in the part of it that looks most like a list, if one stands out from the rest, a prompt is sent {exponential} times as often as in the rest",
     compute=compute,
     minimum=30,
 )

@@ -32,7 +32,7 @@ SIGNAL = SequenceSignal(
     source="own experiments: dependence on answer length",
     sees="long answers are the goods",
     misses="honest long answers",
-    says="in that part answers have {exponential} tokens",
+    says="in the part of it that looks most like a list (perhaps all of it) answers have {exponential_less_one} tokens (geometric mean)",
     compute=compute,
     minimum=30,
 )

@@ -31,7 +31,7 @@ SIGNAL = SequenceSignal(
     source="subset scan (Kulldorff 1997; Neill 2012) with a likelihood of lists",
     sees="how diluted a harvest is",
     misses="nothing by itself",
-    says="that part is {value:.0%} of the account",
+    says="the part of it that looks most like a list is {value:.0%} of the account",
     compute=compute,
     minimum=30,
 )

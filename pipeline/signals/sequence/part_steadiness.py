@@ -31,7 +31,7 @@ SIGNAL = SequenceSignal(
     source="own experiments: parameter entropy",
     sees="one program, where many users differ",
     misses="harvests that draw their parameters",
-    says="two records of that part have the same parameters with chance {value:.2f}",
+    says="in the part of it that looks most like a list (perhaps all of it) two records have the same parameters with chance {value:.2f}",
     compute=compute,
     minimum=30,
 )

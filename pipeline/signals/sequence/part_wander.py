@@ -30,7 +30,7 @@ SIGNAL = SequenceSignal(
     source="own experiments: neighbours in time against neighbours in content",
     sees="lists wander, people stay with a subject",
     misses="slow accounts have nobody near; grouped lists",
-    says="the nearest prompt of the same hour has cosine {value:.2f} in that part",
+    says="in the part of it that looks most like a list (perhaps all of it) the nearest prompt of the same hour has cosine {value:.2f}",
     compute=compute,
     minimum=30,
 )

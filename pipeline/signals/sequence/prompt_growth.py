@@ -33,7 +33,7 @@ SIGNAL = SequenceSignal(
     source="Heaps 1978; rarefied, so that order does not matter",
     sees="a list that never ends has exponent 1",
     misses="benign accounts that never repeat",
-    says="different prompts grow with the power {value:.2f} of the records",
+    says="its different prompts grow with the power {value:.2f} of its records",
     compute=compute,
     minimum=40,
 )

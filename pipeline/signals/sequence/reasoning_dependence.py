@@ -30,7 +30,7 @@ SIGNAL = SequenceSignal(
     source="Szekely & Rizzo, J. Multivariate Analysis 117, 2013; own experiments: dependence inside the account",
     sees="reasoning harvests under cover",
     misses="reasoning is asked for where it is needed",
-    says="content depends on the request for reasoning by {value:.1f} standard deviations",
+    says="its content depends on the request for reasoning {size:.1f} standard deviations {more} than by chance",
     compute=compute,
     minimum=30,
 )

@@ -37,6 +37,6 @@ SIGNAL = SequenceSignal(
     source="intraclass correlation (Fisher 1925) with time in place of classes; it does not depend on the number of records",
     sees="sittings with a subject, also where several streams run side by side",
     misses="a corpus walked through in an order of subjects looks like sittings",
-    says="prompts of one sitting are {value:.2f} of its dispersion closer than later ones",
+    says="its prompts of one sitting are {size:.2f} of its dispersion {closer} than later ones",
     compute=compute,
 )

@@ -41,7 +41,7 @@ SIGNAL = SequenceSignal(
     source="Heaps 1978 on a cover by balls of cosine .7",
     sees="even coverage of a corpus goes on, a region is soon known",
     misses="broad chat goes on as well",
-    says="new ground grows with the power {value:.2f} of the records",
+    says="the new ground that it covers grows with the power {value:.2f} of its records",
     compute=compute,
     minimum=40,
 )

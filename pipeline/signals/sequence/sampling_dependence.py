@@ -30,7 +30,7 @@ SIGNAL = SequenceSignal(
     source="Szekely & Rizzo, J. Multivariate Analysis 117, 2013; own experiments: dependence inside the account",
     sees="a harvest hidden in cover traffic that keeps its own parameters",
     misses="honest accounts with two applications; harvests that copy the parameters of the cover",
-    says="content depends on the sampling parameters by {value:.1f} standard deviations",
+    says="its content depends on the sampling parameters {size:.1f} standard deviations {more} than by chance",
     compute=compute,
     minimum=30,
 )

@@ -30,7 +30,7 @@ SIGNAL = SequenceSignal(
     source="spatial scan statistic (Kulldorff, Communications in Statistics 26, 1997)",
     sees="a harvest in cover traffic that keeps a template, parameters, a model, a client or topics of its own",
     misses="harvests that share everything with their cover; honest lists beside honest users",
-    says="one part of it works off a list, {value:.1f} standard deviations beyond the rest",
+    says="one part of it works off a list {size:.1f} standard deviations {more} than the rest",
     compute=compute,
     minimum=50,
 )

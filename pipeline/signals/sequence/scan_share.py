@@ -31,7 +31,7 @@ SIGNAL = SequenceSignal(
     source="spatial scan statistic (Kulldorff 1997)",
     sees="the size of a hidden stream",
     misses="nothing by itself: read it beside `scan_excess`",
-    says="the part that stands out is {value:.0%} of the account",
+    says="the part of it that stands out, if one does, is {value:.0%} of the account",
     compute=compute,
     minimum=50,
 )

@@ -41,6 +41,6 @@ SIGNAL = SequenceSignal(
     source="MMD^2 with the linear kernel (Gretton et al., JMLR 13, 2012); own experiments: self-drift",
     sees="an account that changes hands or purpose",
     misses="ordered corpora drift too; a harvest from the first day on does not",
-    says="its halves are {value:.2f} of its dispersion apart",
+    says="its two halves are {value:.2f} of its dispersion apart (0: not at all; noise can take it below)",
     compute=compute,
 )

@@ -36,6 +36,6 @@ SIGNAL = SequenceSignal(
     source="own experiments: sequence signals",
     sees="people and agents stay with a subject; a program that draws from a list does not",
     misses="lists in an order of subjects, and harvests that imitate sessions; streams that run side by side hide each other's sessions",
-    says="consecutive prompts of a session are {value:.2f} of its dispersion closer than any two",
+    says="its consecutive prompts of a session are {size:.2f} of its dispersion {closer} than any two",
     compute=compute,
 )

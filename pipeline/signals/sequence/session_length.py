@@ -32,6 +32,6 @@ SIGNAL = SequenceSignal(
     source="session analysis of web logs (Catledge & Pitkow 1995), with a shorter pause",
     sees="long runs of programs, short sittings of people",
     misses="coding agents run long as well",
-    says="a record's session has {doubled} records",
+    says="a record of it is in a session of {doubled} records on average",
     compute=compute,
 )

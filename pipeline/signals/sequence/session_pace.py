@@ -36,6 +36,6 @@ SIGNAL = SequenceSignal(
     source="this project",
     sees="a program's beat against reading and typing",
     misses="several streams beside each other have no beat",
-    says="pauses in a session range over a factor of {exponential}",
+    says="its pauses in a session range over a factor of {exponential}",
     compute=compute,
 )

@@ -38,6 +38,6 @@ SIGNAL = SequenceSignal(
     source="Anthropic's report of 23 Feb 2026; `slots_per_template` of the profile is the ratio of two sketches, this is exact and weighs templates by use",
     sees="few templates with very many contents",
     misses="it grows with the account",
-    says="the template of a record carries {doubled} different prompts on average",
+    says="the template of one of its records carries {doubled} different prompts on average",
     compute=compute,
 )

@@ -30,7 +30,7 @@ SIGNAL = SequenceSignal(
     source="Szekely & Rizzo, J. Multivariate Analysis 117, 2013; own experiments: dependence inside the account",
     sees="two programs behind one account",
     misses="companies run several applications",
-    says="content depends on the system prompt by {value:.1f} standard deviations",
+    says="its content depends on the system prompt {size:.1f} standard deviations {more} than by chance",
     compute=compute,
     minimum=30,
 )

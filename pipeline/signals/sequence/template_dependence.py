@@ -30,7 +30,7 @@ SIGNAL = SequenceSignal(
     source="Szekely & Rizzo, J. Multivariate Analysis 117, 2013; own experiments: dependence inside the account",
     sees="a job of its own under its own template",
     misses="templates put their words into the embedding: dependence by construction",
-    says="content depends on the template by {value:.1f} standard deviations",
+    says="its content depends on the template {size:.1f} standard deviations {more} than by chance",
     compute=compute,
     minimum=30,
 )

@@ -34,6 +34,6 @@ SIGNAL = SequenceSignal(
     source="serial correlation of a nominal series (kappa, Cohen 1960)",
     sees="one job after the other",
     misses="accounts with one template have no value",
-    says="templates follow themselves {value:.2f} more than chance",
+    says="its templates follow themselves {size:.2f} {more} than by chance",
     compute=compute,
 )

@@ -42,6 +42,6 @@ SIGNAL = SequenceSignal(
     source="own experiments: neighbours in time against neighbours in content",
     sees="sittings, conversations, drafts of one text",
     misses="sequences without order, and very large accounts of which only a part is read",
-    says="its nearest prompts lie {exponential} times as often close in time as chance would have it",
+    says="a prompt of it and the nearest other one are close in time {exponential} times as often as by chance",
     compute=compute,
 )

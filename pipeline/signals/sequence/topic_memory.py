@@ -39,6 +39,6 @@ SIGNAL = SequenceSignal(
     source="Miller 1955",
     sees="fixed cycles of subjects, sessions",
     misses="with many topics and few records the correction leaves bias: compare accounts of like size",
-    says="a topic says {value:.2f} nats about the next",
+    says="a topic of it says {value:.2f} nats about the next",
     compute=compute,
 )

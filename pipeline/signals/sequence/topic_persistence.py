@@ -35,6 +35,6 @@ SIGNAL = SequenceSignal(
     source="kappa (Cohen 1960) of a nominal series; Glasswally looks at topic transitions",
     sees="conversations",
     misses="ordered lists persist, side-by-side streams do not",
-    says="topics follow themselves {value:.2f} more than chance",
+    says="its topics follow themselves {size:.2f} {more} than by chance",
     compute=compute,
 )

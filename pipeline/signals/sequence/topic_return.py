@@ -41,6 +41,6 @@ SIGNAL = SequenceSignal(
     source="own experiments: a harvest covers its corpus evenly and once, a specialist a region, again and again, in sessions",
     sees="the same few subjects day after day, without copies",
     misses="a narrow corpus comes back as well: see `own_against_peers` of the lake signals",
-    says="of fifty prompts of other sittings {exponential} say something close",
+    says="of fifty of its prompts of other sittings {exponential} say something close to one",
     compute=compute,
 )

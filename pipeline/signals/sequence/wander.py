@@ -41,6 +41,6 @@ SIGNAL = SequenceSignal(
     source="correlogram (Box & Jenkins 1970) at one scale of the sequence",
     sees="ordered corpora and projects: the subject drifts slowly",
     misses="shuffled lists and applications with many users alike",
-    says="records a tenth of the sequence apart are {value:.2f} of its dispersion closer than any two",
+    says="its records a tenth of the sequence apart are {size:.2f} of its dispersion {closer} than any two",
     compute=compute,
 )
