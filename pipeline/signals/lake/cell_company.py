@@ -35,6 +35,6 @@ SIGNAL = LakeSignal(
     source="own experiments: lake signals (a codebook fitted in the lake)",
     sees="content that many ask for, or nobody",
     misses="popular content is harvested and used alike",
-    says="{doubled_less_one} other accounts ask about the same things on average",
+    says="{doubled_less_one} other accounts on average ask about the same things as it",
     compute=compute,
 )
