@@ -39,6 +39,9 @@ MIN_ATTACK = 20
 MIN_BENIGN = 100
 FOLDS = 5
 LEVEL = 0.01
+AREA_DIGITS = 4
+
+BETTER, EQUAL, WORSE, MIXED = "better", "equal", "worse", "mixed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +205,48 @@ class Figures:
     attack: int
     found: int
     area: float
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One figure before and after a refit; ``outcome``: `BETTER`, `EQUAL` or `WORSE`."""
+
+    figure: str
+    before: float
+    after: float
+    outcome: str
+
+
+def changes(before: Figures, after: Figures) -> tuple[Change, ...]:
+    """Each figure held against the one before it; areas as far as they are printed.
+
+    Examples
+    --------
+    >>> [each.outcome for each in changes(Figures(100, 3, 20, 15, 0.9935), Figures(100, 4, 20, 15, 0.99351))]
+    ['worse', 'equal', 'equal']
+    """
+    pairs: tuple[tuple[str, float, float, int], ...] = (
+        ("false_positives", before.false_positives, after.false_positives, -1),
+        ("found", before.found, after.found, 1),
+        ("area_under_curve", round(before.area, AREA_DIGITS), round(after.area, AREA_DIGITS), 1),
+    )
+    return tuple(
+        Change(
+            name, one, two, BETTER if sign * two > sign * one else WORSE if sign * two < sign * one else EQUAL
+        )
+        for name, one, two, sign in pairs
+    )
+
+
+def outcome(found: Sequence[Change]) -> str:
+    """`WORSE`: more figures worse than better; `BETTER`: some are and none is worse; `EQUAL`: none changed; else `MIXED`."""
+    said = [each.outcome for each in found]
+    better, worse = said.count(BETTER), said.count(WORSE)
+    if worse > better:
+        return WORSE
+    if worse:
+        return MIXED
+    return BETTER if better else EQUAL
 
 
 def figures(scores: NDArray[np.float64], p_values: NDArray[np.float64], attack: NDArray[np.bool_]) -> Figures:

@@ -20,13 +20,20 @@ from pipeline.errors import UsageError
 from pipeline.fit import forest as fitting
 from pipeline.fit.forest import boost
 from pipeline.fit.from_verdicts import (
+    BETTER,
+    EQUAL,
     FOLDS,
+    MIXED,
+    WORSE,
+    Figures,
     Labelled,
+    changes,
     compare,
     figures,
     folds_of,
     judged,
     labelled_accounts,
+    outcome,
     weights,
 )
 from pipeline.fit.labelled import LabelledWorld
@@ -268,6 +275,57 @@ def test_the_command_writes_a_forest_that_names_what_it_learned_from(
     assert made.fitted["verdicts"]["digest"] == labelled_accounts(lake.snapshot()).digest
     assert made.fitted["verdicts"]["base"] == base().fingerprint != made.fingerprint
     assert made.fitted["verdicts"]["after"] == rows[1]
+    # A larger area, and more false positives at the level: it is written, and whoever reads knows.
+    assert rows[1]["area_under_curve"] > rows[0]["area_under_curve"]
+    assert made.fitted["verdicts"]["outcome"] == MIXED
+    assert "better in one figure and WORSE in another" in said_now.err
+    assert "not calibrated on whole worlds" in said_now.err
     assert lake.manifest() == before
     assert run(words) == 2
     assert "is there already" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("after", "wanted", "each"),
+    [
+        (Figures(200, 4, 20, 14, 0.9849), WORSE, [WORSE, WORSE, WORSE]),
+        (Figures(200, 3, 20, 15, 0.99349), EQUAL, [EQUAL, EQUAL, EQUAL]),
+        (Figures(200, 2, 20, 15, 0.9935), BETTER, [BETTER, EQUAL, EQUAL]),
+        (Figures(200, 2, 20, 14, 0.9935), MIXED, [BETTER, WORSE, EQUAL]),
+        (Figures(200, 2, 20, 14, 0.9936), MIXED, [BETTER, WORSE, BETTER]),
+        # Whoever accuses everybody finds more.
+        (Figures(200, 143, 20, 20, 0.3), WORSE, [WORSE, BETTER, WORSE]),
+    ],
+)
+def test_before_and_after_are_one_word(after: Figures, wanted: str, each: list[str]) -> None:
+    found = changes(Figures(200, 3, 20, 15, 0.9935), after)
+    assert [change.outcome for change in found] == each
+    assert outcome(found) == wanted
+
+
+def test_a_worse_forest_is_said_to_be_and_not_written(
+    lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    base().save(tmp_path / "base.npz")
+    out = tmp_path / "mine.npz"
+    words = ["refit", "--lake", str(lake.root), "--out", str(out), "--model", str(tmp_path / "base.npz")]
+
+    def spoilt(start: Forest, ranks: SignalTable, attack: np.ndarray, weight: np.ndarray) -> Forest:
+        return refit(start, ranks, ~attack, weight)
+
+    monkeypatch.setattr(fitting, "refit", spoilt, raising=False)
+    assert run(words) == 1
+    said_now = capsys.readouterr()
+    # Side by side, in words, and with the way out.
+    lines = {line.split("  ")[0].strip(): line for line in said_now.out.splitlines()}
+    assert lines["area_under_curve"].split()[-1] == "worse"
+    assert "false_positives of 149" in lines
+    assert "before" in lines["figure"]
+    assert "after" in lines["figure"]
+    assert "the new forest is WORSE" in said_now.err
+    assert "is not written" in said_now.err
+    assert "--even-if-worse" in said_now.err
+    assert not out.exists()
+    assert run([*words, "--even-if-worse"]) == 0
+    assert "the new forest is WORSE" in capsys.readouterr().err
+    assert Forest.load(out).fitted["verdicts"]["outcome"] == WORSE
