@@ -23,16 +23,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from rich.console import Console
+from scipy.stats import rankdata
 
 from pipeline.backend import get_backend
 from pipeline.clusters.candidates import candidate_pairs
 from pipeline.clusters.curves import Curves, fingerprint
 from pipeline.clusters.find import find_clusters, group_columns
-from pipeline.clusters.judge import JUDGED, judged_numbers, sum_ranks
+from pipeline.clusters.judge import JUDGED, group_p_values, judged_numbers, sum_ranks
 from pipeline.clusters.models import FILE, GroupTrees
 from pipeline.clusters.pairs import PAIR_SIGNALS, PairReader
 from pipeline.clusters.ties import AccountTies
 from pipeline.detectors.base import MIN_RECORDS
+from pipeline.detectors.fdr import q_values
 from pipeline.engine import Engine
 from pipeline.evaluate.groups import GroupSettings, with_groups
 from pipeline.evaluate.worlds import EvaluationSettings, build_evaluation_world
@@ -57,6 +59,9 @@ NEGATIVES = 0.06
 
 MOST_PAIRS = 40
 """A group's pairs weigh together as much as so many: a large group is still one group."""
+
+FEWEST_MEMBERS = 5
+"""Of a campaign that counts."""
 
 CAMPAIGN_WEIGHT = 3.0
 FOLDS = 5
@@ -247,6 +252,75 @@ def figures(
     return value, found, scores
 
 
+def show(
+    worlds: Sequence[ClusterWorld],
+    found: Sequence[Groups],
+    scores: Sequence[NDArray[np.float64]],
+    console: Console,
+    fdr: float = 0.05,
+) -> None:
+    """What was found, by pair curves and trees that did not see the world it was found in.
+
+    A campaign counts from five members on and is found if a fifth of it is in alerted groups.
+    """
+    attack = np.concatenate([each.attack for each in found]) >= 0.5
+    score = np.concatenate(scores)
+    below = rankdata(score)[attack].sum() - attack.sum() * (attack.sum() + 1) / 2
+    console.print(
+        f"groups: {len(attack)}, {int(attack.sum())} attack, area under the curve {below / max(1, attack.sum() * (~attack).sum()):.3f}"
+    )
+    null = score[~attack]
+    counts: dict[str, collections.Counter[str]] = collections.defaultdict(collections.Counter)
+    there: collections.Counter[str] = collections.Counter()
+    accused: collections.Counter[str] = collections.Counter()
+    alerts, wrong, free, free_accusing = 0, 0, 0, 0
+    for world, groups, mine in zip(worlds, found, scores, strict=True):
+        listed = q_values(group_p_values(mine, null)) <= fdr
+        alerts += int(listed.sum())
+        wrong += int((listed & (groups.attack < 0.5)).sum())
+        grouped = {name for each in groups.clusters for name in each.members}
+        caught = {
+            name
+            for each, there in zip(groups.clusters, listed, strict=True)
+            if there
+            for name in each.members
+        }
+        campaigns: dict[str, list[str]] = {}
+        for name, who in world.truth.items():
+            if who.campaign:
+                campaigns.setdefault(who.campaign, []).append(name)
+            if not who.attack:
+                there[who.kind] += 1
+                accused[who.kind] += name in caught
+        free += not campaigns
+        free_accusing += not campaigns and bool(listed.any())
+        for campaign, members in campaigns.items():
+            if len(members) < FEWEST_MEMBERS:
+                continue
+            sort = "without metadata"
+            if world.metadata:
+                sort = "share some surroundings" if world.shared[campaign] else "share none"
+            count = counts[sort]
+            count["campaigns"] += 1
+            count["found"] += sum(name in caught for name in members) >= len(members) / 5
+            count["accounts"] += len(members)
+            count["grouped"] += sum(name in grouped for name in members)
+            count["alerted"] += sum(name in caught for name in members)
+    console.print(f"alerted at {fdr:.0%}: {alerts}, {wrong} of them benign")
+    console.print(f"worlds without a campaign: {free}, {free_accusing} with an alert")
+    for sort, count in sorted(counts.items()):
+        console.print(
+            f"{sort}: campaigns found {count['found']} of {count['campaigns']}; accounts {count['accounts']}, "
+            f"grouped {count['grouped']}, in alerted groups {count['alerted']}"
+        )
+    everybody, wrongly = sum(there.values()), sum(accused.values())
+    console.print(f"benign accounts in alerted groups: {wrongly} of {everybody} ({wrongly / everybody:.2%})")
+    for kind, count_there in sorted(there.items(), key=lambda item: -accused[item[0]] / item[1]):
+        console.print(
+            f"  {kind}: {accused[kind]} of {count_there} ({accused[kind] / count_there:.1%})", highlight=False
+        )
+
+
 def write(value: Mapping[str, Any], path: Path) -> None:
     """The shipped file."""
     path.write_text(json.dumps(value, separators=(",", ":")) + "\n")
@@ -272,7 +346,8 @@ def main(worlds: int, first_seed: int, data: Path, out: Path, processes: int) ->
         for world in pool.map(partial(make, data=data), seeds):
             made.append(world)
             console.print(f"world {len(made)} of {worlds}")
-    value, _, _ = figures(made, seeds, console)
+    value, found, scores = figures(made, seeds, console)
+    show(made, found, scores, console)
     write(value, out)
     console.print(f"{out}: {value['fingerprint']}")
 

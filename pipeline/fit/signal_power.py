@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 from rich.console import Console
 from scipy.stats import rankdata
 
+from pipeline import readings
 from pipeline.account_signals import account_signals, hourly_activity
 from pipeline.backend import get_backend
 from pipeline.clock import SystemClock
@@ -40,6 +41,9 @@ if TYPE_CHECKING:
 
 
 CLOCK = SystemClock()
+LEFT_OUT = {"participation_ratio": (readings.participation_ratio, "effective_rank")}
+"""Measured and no signal: what it is of a profile, and the signal that says the same."""
+
 SPECIALISTS = frozenset({"coding_agent", "tutoring", "tool_user", "document_job"})
 RESEARCH = frozenset({"researcher", "evaluation_harness"})
 HIDDEN = frozenset({"diluted"})
@@ -146,13 +150,16 @@ def world_ranks(settings: WorldSettings) -> WorldRanks:
     activity = hourly_activity(rows, times, None, len(profiles))
     seconds["profile"] = CLOCK.monotonic() - started
     started = CLOCK.monotonic()
-    columns = account_signals(profiles, activity, table, parameters, backend).columns
+    columns = {
+        **account_signals(profiles, activity, table, parameters, backend).columns,
+        **{name: value(profiles) for name, (value, _) in LEFT_OUT.items()},
+    }
     names = profiles.account_id.tolist()
     seconds["signals"] = CLOCK.monotonic() - started
     return WorldRanks(
         settings,
-        {name: mid_ranks(columns[name]) for name in EVERY},
-        {name: float((~np.isnan(columns[name])).mean()) for name in EVERY},
+        {name: mid_ranks(columns[name]) for name in (*EVERY, *LEFT_OUT)},
+        {name: float((~np.isnan(columns[name])).mean()) for name in (*EVERY, *LEFT_OUT)},
         np.array([labels[name].kind for name in names], object),
         np.array([labels[name].attack for name in names], bool),
         seconds,
@@ -187,7 +194,7 @@ COMPARISONS: tuple[tuple[str, frozenset[str] | None, frozenset[str] | None], ...
 
 def rows(worlds: Sequence[WorldRanks]) -> list[tuple[str, str, float, list[float]]]:
     """Family, signal, share of accounts with a value, and the areas of `COMPARISONS`."""
-    families = (("profile", SIGNALS), ("sequence", SEQUENCE), ("lake", LAKE))
+    families = (("profile", SIGNALS), ("sequence", SEQUENCE), ("lake", LAKE), ("left out", LEFT_OUT))
     return [
         (
             family,
@@ -198,6 +205,16 @@ def rows(worlds: Sequence[WorldRanks]) -> list[tuple[str, str, float, list[float
         for family, registry in families
         for name in registry
     ]
+
+
+def correlation(worlds: Sequence[WorldRanks], one: str, other: str) -> float:
+    """Mean over worlds of the rank correlation of two signals, over accounts that have both."""
+    found = []
+    for world in worlds:
+        pair = np.stack([world.ranks[one], world.ranks[other]])
+        pair = pair[:, ~np.isnan(pair).any(axis=0)]
+        found.append(float(np.corrcoef(pair[0], pair[1]).item(1)))
+    return float(np.mean(found))
 
 
 def together(worlds: Sequence[WorldRanks], names: Sequence[str]) -> list[float]:
@@ -253,6 +270,10 @@ def print_report(console: Console, done: Sequence[WorldRanks]) -> None:
     for family, name, known, areas in rows(done):
         cells = " | ".join("-" if np.isnan(value) else f"{value:.2f}" for value in areas)
         console.print(f"| {family} | {name} | {known:.0%} | {cells} |")
+    for name, (_, other) in LEFT_OUT.items():
+        console.print(
+            f"\n{name}, left out: rank correlation with {other} {correlation(done, name, other):.3f}"
+        )
     if len(done) < 2:
         return
     sets = {
