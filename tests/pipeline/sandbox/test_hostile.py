@@ -162,7 +162,8 @@ def test_what_takes_too_much_ends_in_time_without_the_check(
     drop_process(sandbox)
     answer, _, seconds = outcome(sandbox, world.fill(sql), _gate=False, _fresh=False)
     assert seconds <= TIGHT.seconds + 1
-    assert answer is None or answer.truncated
+    # Some of them end by themselves, with little to say.
+    assert answer is None or answer.truncated or answer.table.nbytes <= TIGHT.answer_bytes
 
 
 def test_the_lake_answers_afterwards(sandbox: Sandbox) -> None:
