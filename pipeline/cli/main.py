@@ -25,6 +25,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "simulate": ("simulate", "Labelled traffic to Kafka or to a file."),
     "ingest": ("ingest", "Logs from JSONL or Parquet files into a lake."),
     "score": ("score", "Signals, scores, clusters and alerts for what is landed."),
+    "alerts": ("alerts", "The alerts in whole: why, against which benign explanation, what to read."),
     "replay": ("replay", "The nightly job: recompute, compare, compact, score again, publish."),
     "verify": ("verify", "Prove that nothing was lost, doubled or changed; derive an alert again."),
     "digest": ("digest", "One digest of all profiles, however they were landed."),

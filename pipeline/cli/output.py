@@ -52,16 +52,18 @@ def print_rows(
     *,
     stream: IO[str] | None = None,
     title: str | None = None,
+    whole: bool = False,
 ) -> int:
     """Print rows, each as long as `columns`; give their number.
 
     JSON is one array of objects; times are ISO 8601 with `Z` (times without a zone are UTC here), bytes
     are base64, NaN and infinity are null, because JSON has no others. CSV holds lists as JSON.
-    A table shortens wide cells, the others never do.
+    A table shortens wide cells unless ``whole`` is set, the others never do.
     """
     stream = stream or sys.stdout
-    writer = {Format.TABLE: _table, Format.JSON: _json, Format.CSV: _csv}[Format(format_)]
-    return writer(columns, rows, stream, title)
+    if Format(format_) is Format.TABLE:
+        return _table(columns, rows, stream, title, whole)
+    return {Format.JSON: _json, Format.CSV: _csv}[Format(format_)](columns, rows, stream)
 
 
 def print_mappings(
@@ -69,10 +71,11 @@ def print_mappings(
     format_: Format | str = Format.TABLE,
     *,
     columns: Sequence[str] | None = None,
+    whole: bool = False,
 ) -> int:
     """Like `print_rows` for rows that are mappings; columns default to the first row's keys."""
     names = list(columns if columns is not None else (rows[0] if rows else ()))
-    return print_rows(names, ([row.get(name) for name in names] for row in rows), format_)
+    return print_rows(names, ([row.get(name) for name in names] for row in rows), format_, whole=whole)
 
 
 def plain(value: Any) -> Any:  # noqa: PLR0911 -- one return per kind of value
@@ -104,8 +107,7 @@ def plain(value: Any) -> Any:  # noqa: PLR0911 -- one return per kind of value
     return str(value)
 
 
-def _json(columns: Sequence[str], rows: Iterable[Sequence[Any]], stream: IO[str], title: str | None) -> int:
-    del title
+def _json(columns: Sequence[str], rows: Iterable[Sequence[Any]], stream: IO[str]) -> int:
     count = 0
     # Row by row, so that a long answer neither waits nor fills memory.
     stream.write("[")
@@ -117,8 +119,7 @@ def _json(columns: Sequence[str], rows: Iterable[Sequence[Any]], stream: IO[str]
     return count
 
 
-def _csv(columns: Sequence[str], rows: Iterable[Sequence[Any]], stream: IO[str], title: str | None) -> int:
-    del title
+def _csv(columns: Sequence[str], rows: Iterable[Sequence[Any]], stream: IO[str]) -> int:
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(columns)
     count = 0
@@ -135,7 +136,9 @@ def _flat(value: Any) -> Any:
     return "" if value is None else value
 
 
-def _table(columns: Sequence[str], rows: Iterable[Sequence[Any]], stream: IO[str], title: str | None) -> int:
+def _table(
+    columns: Sequence[str], rows: Iterable[Sequence[Any]], stream: IO[str], title: str | None, whole: bool
+) -> int:
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -148,7 +151,7 @@ def _table(columns: Sequence[str], rows: Iterable[Sequence[Any]], stream: IO[str
         table.add_column(Text(name), justify="right" if numbers else "left", overflow="fold")
     for row in cells:
         # `Text`, so that brackets in somebody's user agent are not taken for markup.
-        table.add_row(*(Text(_cell(value)) for value in row))
+        table.add_row(*(Text(_cell(value, whole)) for value in row))
     # A pipe has no width; then nothing is to be folded.
     width = None if stream.isatty() else 10_000
     console = Console(file=stream, width=width, soft_wrap=False, highlight=False)
@@ -159,14 +162,17 @@ def _table(columns: Sequence[str], rows: Iterable[Sequence[Any]], stream: IO[str
     return len(cells)
 
 
-def _cell(value: Any) -> str:
+def _cell(value: Any, whole: bool) -> str:
     if value is None:
         return "-"
     if isinstance(value, float):
         return f"{value:.6g}"
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
-    text = str(_flat(value))
-    # Control characters would play tricks on the terminal of whoever investigates.
-    text = "".join(each if each.isprintable() else "�" for each in text)
-    return text if len(text) <= WIDE_CELL else text[: WIDE_CELL - 1] + "…"
+    text = printable(str(_flat(value)))
+    return text if whole or len(text) <= WIDE_CELL else text[: WIDE_CELL - 1] + "…"
+
+
+def printable(text: str) -> str:
+    """Without control characters, which would play tricks on the terminal of whoever investigates."""
+    return "".join(each if each.isprintable() else "\ufffd" for each in text)

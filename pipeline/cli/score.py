@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ import click
 
 from pipeline.cli.lake_options import backend_option, lake_option
 from pipeline.cli.output import Format, format_option, print_mappings
+from pipeline.cli.refit import NOT_CALIBRATED
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -65,8 +67,10 @@ def command(
 ) -> None:
     """Judge every account and cluster of a lake, publish the tables, and print the alert list.
 
-    Rows are the alerts, most certain first; a summary goes to standard error. An account that is not in the list is
-    not cleared: `account_scores.decision` says `cannot_tell` where there was too little to go by.
+    Rows are the alerts, most certain first; a summary goes to standard error, and `distillwatch alerts` prints the
+    alerts in whole. An account that is not in the list is not cleared: `account_scores.decision` says `cannot_tell` where it has
+    fewer than 50 records, where it has more but too few of the signals that the detector asks for (`score` is null, too), and
+    where its p-value is below .05 without being in the list.
     """
     from pipeline.assembly import engine_for, open_lake
     from pipeline.cli.progress import reporter
@@ -76,6 +80,7 @@ def command(
 
     clock = SystemClock()
     lake = open_lake(lake_path, clock=clock)
+    detector = None if model is None else use_model(lake.store, model)
     engine = engine_for(lake, backend)
     with reporter("score") as advance:
         scoring = score_lake(
@@ -83,7 +88,7 @@ def command(
             lake.snapshot(),
             engine,
             clock,
-            detector=None if model is None else use_model(lake.store, model),
+            detector=detector,
             as_of=as_of,
             lookback=timedelta(days=lookback_days) if lookback_days else None,
             fdr=fdr,
@@ -92,6 +97,10 @@ def command(
         )
     print_mappings([_row(alert) for alert in scoring.alerts], format_, columns=COLUMNS)
     click.echo(_summary(scoring), err=True)
+    if detector is not None and detector.forest.agreed is None:
+        click.echo(f"note: {model}: {NOT_CALIBRATED}", err=True)
+    if scoring.alerts:
+        click.echo(f"each alert in whole: distillwatch alerts --lake {shlex.quote(str(lake_path))}", err=True)
 
 
 def _row(alert: Alert) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""Why an answer about somebody is empty: there may be no such account or cluster in the lake."""
+"""Why an answer about somebody is empty: there may be no such account, cluster or alert in the lake."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ union all
 select 1 from alerts where subject_kind = 'cluster' and subject_id = $id
 limit 1
 """
+_ALERT = "select 1 from alerts where alert_id = $id limit 1"
 _LOOK = "ids are compared letter by letter, upper and lower case too"
 
 _PARAMETERS = {
@@ -28,12 +29,14 @@ _PARAMETERS = {
     "account_a": ("account", [_ACCOUNT]),
     "account_b": ("account", [_ACCOUNT]),
     "cluster_id": ("cluster", [_CLUSTER]),
+    "alert_id": ("alert", [_ALERT]),
     "subject": ("account or cluster", [_ACCOUNT, _CLUSTER]),
     "subject_id": ("account or cluster", [_ACCOUNT, _CLUSTER]),
 }
 _WAYS_OUT = {
     "account": "the playbook case_queue lists the accounts and clusters that were judged",
     "cluster": "the playbook case_queue with subject_kind=cluster lists those that were judged",
+    "alert": "the view alerts lists them, as does `distillwatch alerts --all`",
     "account or cluster": "the playbook case_queue lists those that were judged",
 }
 
@@ -41,7 +44,7 @@ _WAYS_OUT = {
 def unknown_subjects(
     values: Mapping[str, object], found: Callable[[str, dict[str, object]], bool]
 ) -> list[str]:
-    """A sentence for each account or cluster that was asked about and that the lake does not know.
+    """A sentence for each account, cluster or alert that was asked about and that the lake does not know.
 
     Parameters
     ----------

@@ -70,6 +70,7 @@ def test_score_prints_the_alert_list(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert rows == sorted(rows, key=lambda row: row["p_value"])
     # Fewer accounts than make a population of their own.
     assert "judged by the shipped population" in err
+    assert f"distillwatch alerts --lake {lake}" in err
     assert run(["verify", "--lake", str(lake), "--alert", rows[0]["alert_id"]]) == 0
 
 
@@ -102,8 +103,12 @@ def test_several_alerts_are_verified_at_once_and_each_is_told_of(
     Lake.open(lake).store.put_bytes(json.dumps(changed.to_json()).encode(), "alerts/alert-changed.json")
     assert run([*words[:5], "--alert", "alert-changed", "--format", "json"]) == 1
     out, err = capsys.readouterr()
-    (row,) = json.loads(out)
-    assert row["alert_id"] == "alert-changed"
+    meaning, row = json.loads(out)
+    assert {meaning["alert_id"], row["alert_id"]} == {"alert-changed"}
+    assert meaning["difference"].startswith(
+        f"{two.subject_kind} {two.subject_id}: its landed records are those"
+    )
+    assert "the alert itself was changed" in meaning["difference"]
     assert "score is" in row["difference"]
     assert one.alert_id in err
     assert run([*words, "--alert", "alert-of-nobody"]) != 0
@@ -116,12 +121,15 @@ def test_a_model_is_kept_in_the_lake_and_a_changed_one_is_refused(
     # These few accounts are ranked among themselves, as a forest is meant to judge.
     monkeypatch.setattr("pipeline.scoring.MIN_POPULATION", 10)
     path, lake, model = tmp_path / "log.jsonl", tmp_path / "lake", tmp_path / "own.npz"
-    own = replace(shipped_forest(), fitted={"by": "us"})
+    # As `refit` makes them: without the second p-value and its calibration.
+    own = replace(shipped_forest(), fitted={"by": "us"}, standard_null=None, agreed=None)
     own.save(model)
     assert own.fingerprint != shipped_forest().fingerprint
     assert simulate(path, "--attack-share", "0.3") == 0
     assert run(["ingest", "--lake", str(lake), str(path)]) == 0
+    capsys.readouterr()
     assert run(["score", "--lake", str(lake), "--fdr", "0.99", "--model", str(model)]) == 0
+    assert "p-values were not calibrated on whole worlds" in capsys.readouterr().err
     kept = lake / "models" / f"{own.fingerprint}.npz"
     assert kept.read_bytes() == model.read_bytes()
     model.unlink()
@@ -140,9 +148,9 @@ def test_a_model_is_kept_in_the_lake_and_a_changed_one_is_refused(
         change(kept)
         capsys.readouterr()
         assert run(verify) != 0
-        err = " ".join(capsys.readouterr().err.split())
-        assert str(kept) in err
-        assert said in err
+        out = " ".join(capsys.readouterr().out.split())
+        assert str(kept) in out
+        assert said in out
 
 
 def test_score_of_an_empty_lake_prints_no_rows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

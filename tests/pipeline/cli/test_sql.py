@@ -153,6 +153,12 @@ def test_an_empty_answer_about_nobody_says_so(full: Path, ask: Run) -> None:
     assert (len(out.splitlines()), err) == (1, "")
     _, _, err = ask("--lake", full, "members_of_a_cluster", "--param", "cluster_id=cluster-0")
     assert err.startswith("the lake has no cluster 'cluster-0'")
+    code, _, err = ask("--lake", full, "alert_evidence", "--param", "alert_id=alert-0")
+    assert code == 0
+    assert err.startswith("the lake has no alert 'alert-0'")
+    assert "distillwatch alerts" in err
+    # This one is there, and rests on no signals.
+    assert ask("--lake", full, "alert_evidence", "--param", "alert_id=a1", "--format", "csv")[2] == ""
 
 
 def test_a_query_of_ones_own_takes_parameters_as_text(full: Path, ask: Run) -> None:
