@@ -5,9 +5,11 @@
 --   alert_id text: the alert
 -- grain: one row per signal, the largest contribution first
 -- reads: alerts
--- detects: the signals that speak for and against; contributions and a constant add up to the score
+-- detects: the signals that speak for and against; contributions and a constant add up to the score. `rank_used` is the rank by which
+--   the detector judged: among the reference population, from which accounts that stand out at first are left out
 -- does not detect: whether the explanation holds: look at the records (`alert_records`)
 -- false positives: a signal can add much although it is common among honest specialists; see `what_a_class_looks_like`
+-- instead: `why_flagged` for an account, with where it lies among all accounts in every signal
 -- next step: `alert_records`, `account_timeline`
 with signals as (
   select
@@ -30,8 +32,8 @@ select
   entry.signal as signal,
   entry."value" as signal_value,
   entry.units as units,
-  entry."rank" as rank_in_lake,
-  entry."median" as lake_median,
+  entry."rank" as rank_used,
+  entry."median" as reference_median,
   entry.contribution as contribution,
   entry.direction as direction
 from signals

@@ -3,21 +3,35 @@
 -- topic: case
 -- parameters:
 --   subject text: an account's id, or a cluster's id or name
--- grain: one row per record that an alert on one of the subject's accounts names, in order of time
+-- grain: one row per record of one of the subject's accounts that an alert on it, or on a cluster, names, in order of time
 -- reads: subject_accounts, alerts, records, hash_hex
 -- detects: the records that look most like lines of a list, from as many topics as there are
--- does not detect: records of accounts without an alert of their own
+-- does not detect: records of accounts without an alert of their own that no cluster's alert names
 -- false positives: a batch job's records look like lines of a list too; read the prompts before acting
 -- instead: `alert_records` for one alert, in its order of weight and with why each record was named
 -- next step: ask the service for the exchanges of these request ids
-with wanted as (
-  select distinct
-    subject_id as account_id,
-    unnest(json_extract_string(evidence, '$.look_at.records[*].request_id')) as request_id
+with named as (
+  select
+    subject_kind,
+    subject_id,
+    unnest(evidence -> '$.look_at.records[*]') as entry
   from alerts
-  where
-    subject_kind = 'account'
-    and subject_id in (select members.account_id from subject_accounts($subject) as members)
+),
+
+placed as (
+  -- A cluster's alert says of each record whose it is.
+  select
+    case when subject_kind = 'account' then subject_id else entry ->> 'account_id' end as account_id,
+    entry ->> 'request_id' as request_id
+  from named
+),
+
+wanted as (
+  select distinct
+    account_id,
+    request_id
+  from placed
+  where account_id in (select members.account_id from subject_accounts($subject) as members)
 )
 
 select

@@ -349,8 +349,27 @@ def test_an_alert_explains_its_score_and_names_its_records(planted: Planted) -> 
         ]
 
 
-def test_why_flagged_begins_with_an_end_of_a_ranking(planted: Planted, examples: dict[str, str]) -> None:
-    rows = planted.ask("why_flagged", account_id=examples["account_id"])
+def test_why_flagged_begins_with_what_drove_the_score_and_else_with_an_end_of_a_ranking(
+    planted: Planted,
+) -> None:
+    for alert in planted.ask("case_queue", decision="alert", subject_kind="account"):
+        rows = planted.ask("why_flagged", account_id=alert["subject_id"])
+        drove = planted.ask("alert_evidence", alert_id=alert["alert_id"])
+        assert {row["alert_id"] for row in rows[: len(drove)]} == {alert["alert_id"]}
+        # In order of what each adds; equals in any.
+        assert [row["contribution"] for row in rows[: len(drove)]] == [row["contribution"] for row in drove]
+        used = {row["signal"]: (row["contribution"], row["rank_used"], row["signal_value"]) for row in drove}
+        assert all(
+            used[row["signal"]] == (row["contribution"], row["rank_used"], row["signal_value"])
+            for row in rows[: len(drove)]
+        )
+        assert all(row["contribution"] is None for row in rows[len(drove) :])
+    (highest,) = planted.session.execute(
+        "select account_id from account_scores where decision <> 'alert' and account_id not in (select subject_id from alerts) "
+        "order by score desc nulls last, account_id limit 1"
+    ).fetchone()
+    rows = planted.ask("why_flagged", account_id=highest)
+    assert all(row["contribution"] is None for row in rows)
     assert abs(rows[0]["rank_in_lake"] - 0.5) > 0.48
     # Quiet: the account in the middle of the scores has no signal at an end.
     (middle,) = planted.session.execute(

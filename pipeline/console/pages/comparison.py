@@ -33,7 +33,7 @@ def compare(page: Page) -> Response:
     current = next((row["benign_class"] for row in own if row["subject_id"] == name), None)
     chosen = page.get("class") or current or (classes[0]["facet_value"] if classes else "")
     theirs = page.shared_rows("what_a_class_looks_like", benign_class=chosen) if chosen else []
-    values = {row["signal"]: row["signal_value"] for row in mine or []}
+    values = {row["signal"]: row["signal_value"] for row in mine or [] if row["signal_value"] is not None}
     rows = [
         _strip({**row, "value": values[row["signal"]]})
         for row in theirs
