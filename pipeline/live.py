@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from pipeline.alert_records import telling_of
 from pipeline.alerts import Scope, keep_reference, make_alert
 from pipeline.detectors import get_detector
 from pipeline.detectors.base import MIN_RECORDS
@@ -22,10 +23,13 @@ from pipeline.lake.paths import Chain
 from pipeline.lake.reader import read_profiles
 from pipeline.lake.rowgroups import gone
 from pipeline.lake.selection import below
+from pipeline.lake_records import record_blocks
+from pipeline.likeness import likeness
 from pipeline.profiles import Profiles
 from pipeline.records.schema import KIND_RECORD
 from pipeline.score_tables import judged
 from pipeline.signals import Context, signal_table
+from pipeline.signals.sequence import COLUMNS, NEWEST
 from pipeline.times import moment
 from pipeline.verdict_effect import account_evidence
 from pipeline.verdicts import ALLOWED, read_verdicts, stand
@@ -38,16 +42,21 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from pipeline.alerts import Alert
-    from pipeline.detectors.base import Detector
+    from pipeline.detectors.base import Detector, Judgement
     from pipeline.detectors.reference import Reference
     from pipeline.engine import Engine
     from pipeline.lake import Lake, Snapshot
+    from pipeline.likeness import Likeness
+    from pipeline.score_tables import Subjects
     from pipeline.verdicts import Verdict
 
 DEFAULT_ALPHA = 0.002
 MARGIN = 4.0
 """How many times too small p-values by the shipped population may be elsewhere: three times in worlds that nothing was fitted
 to (`distillwatch evaluate --protocol looks`: .6 % ever accused where .2 % was to be spent), rounded up."""
+
+READ_ACCOUNTS, READ_RECORDS = 10, 2000
+"""Of at most so many alerts of a look, each on at most so many records, the records are read: a look must not take long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,13 +116,15 @@ class ProfileSource(Protocol):
 class Snapshotted:
     """``profiles`` by account and window; ``vector`` chain key to offset: exactly the records below are in them.
 
-    ``verdicts``: all that were ever added to the lake.
+    ``verdicts``: all that were ever added to the lake; ``records``: those records of some of the accounts, with the columns
+    that sequences are read from (None: nobody can read them).
     """
 
     profiles: Profiles
     vector: Mapping[str, int]
     manifest: int
     verdicts: tuple[Verdict, ...] = ()
+    records: Callable[[Sequence[str]], pa.Table] | None = None
 
 
 class LiveScorer:
@@ -259,6 +270,7 @@ class LiveScorer:
         rows = np.flatnonzero(listed & ~allowed).tolist()
         if rows and self._keep is not None:
             self._keep(reference)
+        told = self._told(subjects, reference, rows, found) if rows else {}
         return [
             make_alert(
                 whole.take(slice(row, row + 1)),
@@ -268,11 +280,35 @@ class LiveScorer:
                 members=[str(whole.account_id[row])],
                 extra={
                     "look": {"records": wanted, "level": level, "alpha": self.schedule.alpha},
+                    **told[row],
                     **account_evidence(str(whole.account_id[row]), standing),
                 },
             )
             for row in rows
         ]
+
+    def _told(
+        self, subjects: Subjects, reference: Reference, rows: Sequence[int], found: Snapshotted
+    ) -> dict[int, dict[str, Any]]:
+        """Of each alert the best benign explanation, and records to look at as far as they can be read in time."""
+        alike = likeness(subjects.table, reference)
+        read = [row for row in rows if subjects.table.records[row] <= READ_RECORDS][:READ_ACCOUNTS]
+        telling: dict[str, dict[str, Any]] = {}
+        if read and found.records is not None:
+            names = [str(subjects.table.account_id[row]) for row in read]
+            telling = telling_of([found.records(names)], self._engine)
+        told = {}
+        for row in rows:
+            said = look_explanation(alike, subjects.judgement, row)
+            look_at = telling.get(str(subjects.table.account_id[row]))
+            told[row] = said if look_at is None else {**said, "look_at": look_at}
+        return told
+
+
+def look_explanation(alike: Likeness, judgement: Judgement, row: int) -> dict[str, Any]:
+    """The benign explanation of a live alert, by the classes that ship and profile signals alone; as evidence."""
+    said = alike.explanation(judgement, row)
+    return {"benign_explanation": {**said, "classes": alike.classes.fingerprint}}
 
 
 class LakeSource:
@@ -296,7 +332,7 @@ class LakeSource:
 
         snapshot = self._lake.snapshot()
         vector = dict(snapshot.vector)
-        parts = [read_profiles(snapshot, self._engine, accounts)]
+        parts, kept = [read_profiles(snapshot, self._engine, accounts)], []
         names = pa.array(sorted(accounts), pa.string())
         for table in held:
             if not table.num_rows:
@@ -308,8 +344,18 @@ class LakeSource:
             mine = fresh.filter(pc.is_in(fresh["account_id"], names))
             if mine.num_rows:
                 parts.append(self._engine.profiles(mine))
+                kept.append(mine)
         verdicts = self._verdicts(snapshot)
-        return Snapshotted(Profiles.merge(*parts), vector, snapshot.manifest.number, verdicts)
+
+        def records(some: Sequence[str]) -> pa.Table:
+            chosen = pa.array(sorted(some), pa.string())
+            landed = record_blocks(snapshot, some, None, None, COLUMNS, newest=NEWEST)
+            waiting = [
+                each.filter(pc.is_in(each["account_id"], chosen)).select(list(COLUMNS)) for each in kept
+            ]
+            return pa.concat_tables([*landed, *waiting], promote_options="permissive")
+
+        return Snapshotted(Profiles.merge(*parts), vector, snapshot.manifest.number, verdicts, records)
 
     def _verdicts(self, snapshot: Snapshot) -> tuple[Verdict, ...]:
         """Read anew when files were added; a worker looks many times a minute."""

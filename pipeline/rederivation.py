@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from pipeline.alert_records import telling_of
 from pipeline.alerts import find_reference
 from pipeline.clusters.find import cluster_id
 from pipeline.clusters.judge import judgement_fingerprint
@@ -20,9 +21,12 @@ from pipeline.evidence import evidence
 from pipeline.lake.documents import canonical
 from pipeline.lake.reader import read_profiles
 from pipeline.lake_models import detector_of
-from pipeline.lake_records import joint_digest, record_digests
+from pipeline.lake_records import joint_digest, record_blocks, record_digests
+from pipeline.likeness import likeness
+from pipeline.live import look_explanation
 from pipeline.scoring import judge_range
 from pipeline.signals import Context, signal_table
+from pipeline.signals.sequence import COLUMNS, NEWEST
 from pipeline.times import from_text
 from pipeline.verdicts import standing_then
 
@@ -118,7 +122,7 @@ def rederive_all(
             else:
                 differences += _compared(alert, judged_again(alert, chosen, standing))
         elif profile is not None:
-            differences += _by_profile(snapshot, alert, chosen, profile)
+            differences += _by_profile(snapshot, engine, alert, chosen, profile)
         found.append(differences)
     return found
 
@@ -254,8 +258,10 @@ def _evidence(again: dict[str, Any], said: dict[str, Any]) -> list[str]:
     return differences
 
 
-def _by_profile(snapshot: Snapshot, alert: Alert, detector: Detector, profile: Profiles) -> list[str]:
-    """One profile, judged by the reference that the alert names."""
+def _by_profile(
+    snapshot: Snapshot, engine: Engine, alert: Alert, detector: Detector, profile: Profiles
+) -> list[str]:
+    """One profile, judged by the reference that the alert names; what it says beside signals as far as it says it."""
     # After the profile: altered records are told although nobody has the reference any more.
     try:
         reference = find_reference(snapshot, alert.provenance["reference"])
@@ -263,8 +269,19 @@ def _by_profile(snapshot: Snapshot, alert: Alert, detector: Detector, profile: P
         return [error.message]
     table = signal_table(profile, Context(reference.population))
     judgement = detector.judge(table, reference)
-    again = _plain(evidence(table, judgement, reference, 0))
+    said = _plain(alert.evidence)
+    again: dict[str, Any] = {"signals": evidence(table, judgement, reference, 0)["signals"]}
+    if "benign_explanation" in said:
+        told = look_explanation(likeness(table, reference), judgement, 0)
+        # Classes of another version are not at hand; what it said by them stays its word.
+        if told["benign_explanation"]["classes"] == said["benign_explanation"].get("classes"):
+            again |= told
+    if "look_at" in said:
+        blocks = record_blocks(
+            snapshot, alert.members, None, None, COLUMNS, vector=alert.provenance["vector"], newest=NEWEST
+        )
+        again["look_at"] = telling_of(blocks, engine).get(alert.subject_id)
     return [
         *_numbers(alert, float(judgement.score[0]), float(judgement.p_value[0])),
-        *_evidence({"signals": again["signals"]}, {"signals": _plain(alert.evidence)["signals"]}),
+        *_evidence(_plain(again), {name: said.get(name) for name in again}),
     ]

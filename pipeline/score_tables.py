@@ -83,6 +83,11 @@ class Subjects:
             return "allowed" if self.held.allowed[row] else "alert"
         return "cannot_tell" if p < SUSPICIOUS else "clear"
 
+    @property
+    def listed(self) -> NDArray[np.bool_]:
+        """Those in the list, allowed or not."""
+        return np.asarray(self.q <= self.fdr)
+
     def last_seen(self, row: int) -> datetime:
         """End of the last window."""
         return moment(int(self.last[row]) + self.window)

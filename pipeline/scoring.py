@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline.alert_records import telling_records
+from pipeline.alert_records import EACH, cluster_records, most_tied, telling_records
 from pipeline.alerts import Alert, Scope, alert_table, make_alert
 from pipeline.cluster_scoring import CLUSTER_DETECTOR, Groups, judge_groups
 from pipeline.clusters.explain import group_evidence
@@ -276,7 +276,7 @@ def judge_range(
     )
     alerts = [
         *_account_alerts(snapshot, engine, accounts, alike, standing, vector),
-        *_cluster_alerts(snapshot, grouped, groups, standing, vector),
+        *_cluster_alerts(snapshot, engine, grouped, groups, alike, standing, vector),
     ]
     alerts.sort(key=lambda alert: (alert.p_value, -alert.score, alert.alert_id))
     tables = {
@@ -400,6 +400,7 @@ def _account_alerts(
     profiles = read_profiles(snapshot, engine, names, scope.start, scope.stop, vector=vector).by_account()
     digests = record_digests(snapshot, names, scope.start, scope.stop, vector)
     telling = telling_records(snapshot, engine, names, scope, vector)
+    company = alike.next_in_line(accounts.judgement, accounts.listed)
     return [
         make_alert(
             profiles.of_accounts([name]),
@@ -409,7 +410,7 @@ def _account_alerts(
             members=[name],
             records=joint_digest(digests, [name]),
             extra={
-                "benign_explanation": alike.explanation(accounts.judgement, row),
+                "benign_explanation": alike.explanation(accounts.judgement, row, company),
                 "look_at": telling.get(name),
                 **account_evidence(name, standing),
             },
@@ -420,15 +421,21 @@ def _account_alerts(
 
 def _cluster_alerts(
     snapshot: Snapshot,
+    engine: Engine,
     subjects: Subjects,
     groups: Groups,
+    alike: Likeness,
     standing: Standing,
     vector: Mapping[str, int] | None,
 ) -> list[Alert]:
     rows = [row for row in range(len(groups)) if subjects.decision(row) == "alert"]
+    if not rows:
+        return []
     names = sorted({member for row in rows for member in groups.clusters[row].members})
     scope = subjects.scope
-    digests = record_digests(snapshot, names, scope.start, scope.stop, vector) if names else {}
+    digests = record_digests(snapshot, names, scope.start, scope.stop, vector)
+    chosen = sorted({member for row in rows for member in most_tied(groups.clusters[row])})
+    telling = telling_records(snapshot, engine, chosen, scope, vector, EACH)
     return [
         make_alert(
             groups.totals[row],
@@ -443,7 +450,11 @@ def _cluster_alerts(
                 "population": {"name": subjects.reference.name, "accounts": subjects.reference.accounts},
                 **group_evidence(groups.clusters, groups.sums, groups.judgement, row),
             },
-            extra=cluster_evidence(groups.names[row], groups.clusters[row].members, standing),
+            extra={
+                "benign_explanation": alike.group_explanation(groups.clusters[row]),
+                "look_at": cluster_records(groups.clusters[row], telling),
+                **cluster_evidence(groups.names[row], groups.clusters[row].members, standing),
+            },
         )
         for row in rows
     ]

@@ -126,7 +126,7 @@ def _benign(case: Case) -> list[str]:
             said.append("What fits: " + _sentences(explained["typical"]))
         if explained.get("untypical"):
             said.append("What does not fit: " + _sentences(explained["untypical"]))
-        return said
+        return [*said, *benign_groups(case)] if case.subject.is_cluster else said
     if case.subject.is_cluster:
         return benign_groups(case)
     classes = [row["benign_class"] for row in case.rows("case_accounts") if row["benign_class"]]

@@ -11,18 +11,22 @@ from __future__ import annotations
 import pipeline.detectors  # noqa: F401
 from pipeline.classes.calibration import ClassNull, Survival
 from pipeline.classes.classes import Classes, describe, shipped_classes, shrunk
-from pipeline.classes.explain import explain
+from pipeline.classes.explain import Company, explain, unusual_signals
+from pipeline.classes.explain_group import explain_group
 from pipeline.classes.recalibrate import Recalibrated, benign_weights, recalibrate
 
 __all__ = [
     "ClassNull",
     "Classes",
+    "Company",
     "Recalibrated",
     "Survival",
     "benign_weights",
     "describe",
     "explain",
+    "explain_group",
     "recalibrate",
     "shipped_classes",
     "shrunk",
+    "unusual_signals",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,19 +11,58 @@ import numpy as np
 from pipeline.signals.every import EVERY
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from pipeline.classes.classes import Classes
+    from pipeline.detectors.reference import ClassReference
     from pipeline.signals import SignalTable
 
 MOST = 5
 # A rank among the class's accounts is unusual beyond these, ordinary between the others.
 UNUSUAL = 0.05
 ORDINARY = (0.25, 0.75)
-# Fewer accounts than this share stand so far off: the class does not explain the account.
+# Fewer accounts than this share stand so far off: the class does not explain the account. Of accounts to compare with,
+# at most this share has as many unusual signals, or lies as far off: else that speaks against nobody.
 BADLY = 0.05
+FEWEST = 10
+"""With fewer accounts to compare with, nothing is said of how many unusual signals are to be expected."""
+
+
+@dataclass(frozen=True, slots=True)
+class Company:
+    """Whom an account is compared with in how it stands in its class.
+
+    Scores are made of signals that stand out, so accounts with small p-values have more unusual signals than others and
+    lie farther from the middle of their class, guilty or not: what is to be expected is what such accounts have.
+
+    Parameters
+    ----------
+    shares
+        float64[n]: of each account to compare with, the share of its signals that are unusual in its own class.
+    fits
+        float64[n]: of each, the share of its class that lies as far from the middle.
+    who
+        Them in words, after "the n accounts".
+    """
+
+    shares: NDArray[np.float64]
+    fits: NDArray[np.float64]
+    who: str
+
+
+def unusual_signals(values: SignalTable, each: ClassReference) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Of n accounts how many signals have an unusual rank in a class, and how many have a rank there, int64[n]."""
+    odd, known = np.zeros(len(values), np.int64), np.zeros(len(values), np.int64)
+    for name, column in values.columns.items():
+        if name not in each.signals:
+            continue
+        rank = each.signals[name].rank(column)
+        there = ~np.isnan(rank)
+        known += there
+        odd += there & ((rank < UNUSUAL) | (rank > 1 - UNUSUAL))
+    return odd, known
 
 
 def explain(
@@ -32,6 +72,9 @@ def explain(
     classes: Classes,
     row: int,
     signals: Sequence[str] | None = None,
+    company: Company | None = None,
+    *,
+    shipped: bool = False,
 ) -> dict[str, Any]:
     """The best benign explanation of an account, and what speaks against it; a JSON object.
 
@@ -44,15 +87,21 @@ def explain(
     row
         Which of them.
     signals
-        Those to speak of, for instance the ones that drove the score; default: all that the class knows.
+        Those to name, for instance the ones that drove the score; default: all that the class knows.
+    company
+        What is to be expected; None: nothing is said of it, and the number of unusual signals speaks neither way.
+    shipped
+        Whether the classes are those that ship, and not the lake's.
 
     Returns
     -------
     dict
-        ``best_class``, ``membership``, ``second_class`` (null with one class), ``second_membership``; ``fit``: the share
-        of the class's accounts that lie as far from its middle; ``typical`` and ``untypical``: objects with signal,
-        value, units, ``rank_in_class``, the class's median, and a sentence, the clearest first, at most five; ``unusual``:
-        how many ranks lie outside 5-95 %, of how many, and how many would by chance; ``sentence``.
+        ``best_class``, ``membership``, ``second_class`` (null with one class), ``second_membership``; ``shipped``; ``fit``: the
+        share of the class's accounts that lie as far from its middle; ``typical`` and ``untypical``: of the signals to name,
+        objects with signal, value, units, ``rank_in_class``, the class's median, and a sentence, the clearest first, at most
+        five; ``named``: how many of those signals are unusual, of how many. ``unusual``: over *all* signals that the class
+        knows, how many ranks lie outside 5-95 %, of how many, how many are to be expected by the company, how many
+        accounts that is, how many of these have as large a share and how many fit as badly (null without); ``sentence``.
     """
     only = type(values)(
         values.account_id[row : row + 1],
@@ -78,10 +127,13 @@ def explain(
         found.append(_standing(signal, value, rank, distribution.median, name))
     far = sorted(found, key=lambda each: (-abs(each["rank_in_class"] - 0.5), each["signal"]))
     near = sorted(found, key=lambda each: (abs(each["rank_in_class"] - 0.5), each["signal"]))
-    odd = [each for each in far if not UNUSUAL <= each["rank_in_class"] <= 1 - UNUSUAL]
-    untypical = odd[:MOST]
+    strange = [each for each in far if not UNUSUAL <= each["rank_in_class"] <= 1 - UNUSUAL]
+    untypical = strange[:MOST]
     typical = [each for each in near if ORDINARY[0] <= each["rank_in_class"] <= ORDINARY[1]][:MOST]
     fit = float(classes.fit(standing)[0, best])
+    odd, known = (int(each[0]) for each in unusual_signals(only, classes.each[best]))
+    unusual = _unusual(odd, known, fit, company)
+    named = None if signals is None else {"signals": len(strange), "of": len(found)}
     return {
         "best_class": name,
         "membership": float(memberships[row, best]),
@@ -90,8 +142,35 @@ def explain(
         "second_membership": float(memberships[row, second]) if second is not None else None,
         "typical": typical,
         "untypical": untypical,
-        "unusual": {"signals": len(odd), "of": len(found), "expected": 2 * UNUSUAL * len(found)},
-        "sentence": _verdict(name, float(memberships[row, best]), fit, odd, len(found)),
+        "shipped": shipped,
+        "named": named,
+        "unusual": unusual,
+        "sentence": " ".join(
+            [
+                _verdict(name, float(memberships[row, best]), fit, unusual, company, shipped=shipped),
+                *_named(named, untypical),
+            ]
+        ),
+    }
+
+
+def _unusual(odd: int, known: int, fit: float, company: Company | None) -> dict[str, Any]:
+    told: dict[str, Any] = {
+        "signals": odd,
+        "of": known,
+        "expected": None,
+        "accounts": None,
+        "as_many": None,
+        "as_far": None,
+    }
+    if company is None or len(company.shares) < FEWEST or not known:
+        return told
+    return {
+        **told,
+        "expected": round(float(company.shares.mean()) * known, 6),
+        "accounts": len(company.shares),
+        "as_many": int((company.shares >= odd / known).sum()),
+        "as_far": int((company.fits <= fit).sum()),
     }
 
 
@@ -110,15 +189,50 @@ def _standing(signal: str, value: float, rank: float, median: float | None, name
 
 
 def _verdict(
-    name: str, membership: float, fit: float, untypical: Sequence[dict[str, Any]], known: int
+    name: str,
+    membership: float,
+    fit: float,
+    unusual: Mapping[str, Any],
+    company: Company | None,
+    *,
+    shipped: bool,
 ) -> str:
-    like = f"Of the benign classes «{name}» fits best (membership {membership:.0%})"
+    which = "benign classes that ship (found in simulated worlds, not here)" if shipped else "benign classes"
+    like = f"Of the {which} «{name}» fits best (membership {membership:.0%})"
     place = f"{fit:.1%} of its accounts lie as far from its middle"
-    if fit < BADLY:
-        return f"{like}, and it fits badly: {place}."
+    odd, known, expected = unusual["signals"], unusual["of"], unusual["expected"]
+    counted = f"{odd} of {known} signals are unusual in it (among the lowest or highest {UNUSUAL:.0%})"
+    many, far = False, fit < BADLY
+    if expected is None or company is None:
+        counted += "; how many are to be expected is not known"
+    else:
+        accounts, as_many, as_far = unusual["accounts"], unusual["as_many"], unusual["as_far"]
+        many = odd > expected and as_many <= BADLY * accounts
+        far = far and as_far <= BADLY * accounts
+        counted += (
+            f"; of the {accounts} accounts {company.who}, each in its own class, {as_many} have as large a share "
+            f"({expected:.1f} on average) and {as_far} lie as far from the middle"
+        )
+    if far:
+        return f"{like}, and it fits badly: {place}. {_upper(counted)}."
+    if many:
+        return f"{like} and would explain it: {place}; against it, {counted}."
+    return f"{like}, and it would explain it: {place}. {_upper(counted)}."
+
+
+def _named(named: Mapping[str, int] | None, untypical: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Signals that the class does not explain, as what they are: chosen for standing out."""
     if not untypical:
-        return f"{like}, and it fits: {place}, and none of {known} signals is unusual in it."
-    return (
-        f"{like} and would explain it: {place}; against it, {len(untypical)} of {known} signals are unusual in it "
-        f"(one in ten is to be expected), first: {untypical[0]['sentence']}"
+        return []
+    if named is None:
+        return [f"The clearest: {untypical[0]['sentence']}"]
+    are = "is" if named["signals"] == 1 else "are"
+    said = (
+        f"Of the {named['of']} signals that added most to the score, chosen because they stand out, {named['signals']} "
+        f"{are} unusual in the class; the clearest: {untypical[0]['sentence']}"
     )
+    return [said]
+
+
+def _upper(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}"

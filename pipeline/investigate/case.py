@@ -184,9 +184,9 @@ def listlike(
     prompts: pa.Table, subject: Subject, alert: Mapping[str, Any] | None, engine: Engine
 ) -> Mapping[str, Any] | None:
     """What of the subject looks like a list: as its alert says it, else from its newest records, a cluster's as one account's."""
-    if alert is not None and "look_at" in alert["evidence"]:
-        found: Mapping[str, Any] = alert["evidence"]["look_at"]
-        return found
+    # A cluster's alert names records of some members, and no part of them all.
+    if alert is not None and "part" in (found := alert["evidence"].get("look_at") or {}):
+        return dict(found)
     if len(prompts) < PART_RECORDS:
         return None
     table = prompts.select(list(COLUMNS))

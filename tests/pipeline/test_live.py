@@ -11,15 +11,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
 from pipeline import alerts as alerts_module
+from pipeline import live as live_module
+from pipeline.alert_records import telling_of
 from pipeline.alerts import Alert, find_reference, keep_reference
 from pipeline.assembly import engine_for, open_or_create_lake
+from pipeline.classes import shipped_classes
 from pipeline.clock import ManualClock
 from pipeline.errors import LakeError
 from pipeline.ingest import ingest_file
+from pipeline.lake.reader import read_records
 from pipeline.landing import LandingSettings, PartitionLander
 from pipeline.live import LakeSource, LiveScorer, LookSchedule, Snapshotted, live_scorer
 from pipeline.records.decode import RecordDecoder
@@ -217,6 +222,87 @@ def test_a_kept_reference_that_was_changed_or_lost_is_refused_after_the_records_
     first, last = rederive(lake, altered, engine)
     assert "records were altered" in first
     assert "is not in reference_populations" in last
+
+
+def test_live_alerts_say_their_class_and_which_records_to_read(
+    alerted: tuple[Lake, Engine, list[Alert]], records: pa.Table
+) -> None:
+    _, _, alerts = alerted
+    counts = Counter(records["account_id"].to_pylist())
+    read = 0
+    for alert in alerts:
+        benign = alert.evidence["benign_explanation"]
+        assert benign["best_class"] in shipped_classes().names
+        assert benign["shipped"]
+        assert benign["unusual"]["of"] > 10
+        # Nobody of the lake is there to compare with, so nothing is held against the account.
+        assert benign["unusual"]["expected"] is None
+        assert "against it" not in benign["sentence"]
+        if "look_at" in alert.evidence:
+            read += 1
+            theirs = set(
+                records.filter(pc.equal(records["account_id"], alert.subject_id))["request_id"].to_pylist()
+            )
+            assert {each["request_id"] for each in alert.evidence["look_at"]["records"]} <= theirs
+            assert alert.evidence["look_at"]["part"]["of"] == counts[alert.subject_id]
+    assert read == sum(counts[alert.subject_id] <= live_module.READ_RECORDS for alert in alerts) > 0
+
+
+def test_what_a_live_alert_says_is_derived_again_too(alerted: tuple[Lake, Engine, list[Alert]]) -> None:
+    lake, engine, alerts = alerted
+    alert = next(each for each in alerts if "look_at" in each.evidence)
+
+    def with_evidence(**changed: Any) -> Alert:
+        return replace(alert, evidence={**alert.evidence, **changed})
+
+    benign, look_at = alert.evidence["benign_explanation"], alert.evidence["look_at"]
+    (told,) = rederive(lake, with_evidence(benign_explanation={**benign, "best_class": "x"}), engine)
+    assert "'benign_explanation'" in told
+    (told,) = rederive(lake, with_evidence(look_at={**look_at, "records": []}), engine)
+    assert "'look_at'" in told
+    # By the classes of another version, which are not at hand: that much is not compared, the rest is.
+    other = with_evidence(benign_explanation={**benign, "best_class": "x", "classes": "0" * 32})
+    assert rederive(lake, other, engine) == []
+    # Alerts of versions that said neither.
+    plain = {
+        name: each for name, each in alert.evidence.items() if name not in {"benign_explanation", "look_at"}
+    }
+    assert rederive(lake, replace(alert, evidence=plain), engine) == []
+
+
+def test_held_records_are_read_as_landed_ones_are(records: pa.Table, tmp_path: Path) -> None:
+    everything, engine = make_lake(tmp_path / "all", records)
+    half, _ = make_lake(tmp_path / "half", records.slice(0, 2500))
+    landed = read_records(everything.snapshot())
+    (chain, head), *_ = half.snapshot().vector.items()
+    rest = landed.filter(pc.greater_equal(landed["offset"], head)).sort_by("offset")
+    topic = pa.array([chain.rpartition("/")[0]] * rest.num_rows)
+    name = next(iter(sorted(set(rest["account_id"].to_pylist()))))
+    held = rest.set_column(rest.schema.get_field_index("topic_id"), "topic_id", topic)
+    for held_now in ([held], [held.slice(0, 700), held.slice(700)]):
+        found = LakeSource(half, engine)([name], held_now)
+        assert found.records is not None
+        whole = LakeSource(everything, engine)([name], [])
+        assert whole.records is not None
+        assert telling_of([found.records([name])], engine) == telling_of([whole.records([name])], engine)
+
+
+def test_of_many_alerts_only_some_records_are_read(
+    records: pa.Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake, engine = make_lake(tmp_path, records)
+    monkeypatch.setattr(live_module, "READ_ACCOUNTS", 1)
+    scorer = live_scorer(lake, engine, LookSchedule(first=51, alpha=0.999999, margin=1))
+    scorer._counts.clear()
+    alerts = [
+        json.loads(each["evidence"])
+        for each in scorer.look(scorer.observe(records.select(["account_id"])), [])
+    ]
+    by_look = Counter(each["look"]["records"] for each in alerts)
+    assert max(by_look.values()) > 1
+    assert Counter(each["look"]["records"] for each in alerts if "look_at" in each) == dict.fromkeys(
+        by_look, 1
+    )
 
 
 def test_a_reference_is_kept_once(tmp_path: Path, records: pa.Table) -> None:

@@ -137,6 +137,44 @@ def test_a_copy_landed_in_another_order_raises_the_same_alerts(
     assert [alert.p_value for alert in again.alerts] == [alert.p_value for alert in scoring.alerts]
 
 
+def test_every_alert_says_its_class_what_would_explain_it_and_which_records_to_read(
+    scored, records: pa.Table
+) -> None:  # type: ignore[no-untyped-def]
+    _, _, scoring = scored
+    sent = set(zip(records["account_id"].to_pylist(), records["request_id"].to_pylist(), strict=True))
+    kinds = Counter(alert.subject_kind for alert in scoring.alerts)
+    assert kinds["account"]
+    assert kinds["cluster"]
+    classes = dict(
+        zip(
+            *(scoring.tables["account_scores"][name].to_pylist() for name in ("account_id", "benign_class")),
+            strict=True,
+        )
+    )
+    for alert in scoring.alerts:
+        benign, look_at = alert.evidence["benign_explanation"], alert.evidence["look_at"]
+        assert benign["sentence"]
+        named = [
+            (each.get("account_id", alert.subject_id), each["request_id"]) for each in look_at["records"]
+        ]
+        assert named
+        assert set(named) <= sent
+        assert {name for name, _ in named} <= set(alert.members)
+        if alert.subject_kind == "account":
+            assert benign["best_class"] == classes[alert.subject_id]
+            # Too small a lake for classes of its own, and still accounts to compare with.
+            assert benign["shipped"]
+            assert benign["unusual"]["accounts"] >= 10
+            continue
+        theirs = Counter(classes.get(name) for name in alert.members)
+        assert {each["benign_class"]: each["members"] for each in benign["classes"]} == {
+            name: count for name, count in theirs.items() if name is not None
+        }
+        assert benign["without_class"] == theirs[None]
+        assert benign["best_group"]
+        assert len({name for name, _ in named}) > 1
+
+
 def test_every_alert_is_derived_again_from_its_records(scored) -> None:  # type: ignore[no-untyped-def]
     lake, engine, scoring = scored
     assert scoring.alerts
@@ -345,6 +383,9 @@ class TestLooks:
         for alert in alerts:
             assert alert["p_value"] <= json.loads(alert["evidence"])["look"]["level"]
             assert rederive(lake, Alert.from_row(alert), engine) == []
+            said = json.loads(alert["evidence"])
+            assert said["benign_explanation"]["best_class"]
+            assert said["benign_explanation"]["unusual"]["expected"] is None
             lake.store.put_bytes(json.dumps(alert).encode(), f"alerts/{alert['alert_id']}.json")
         assert {alert.alert_id for alert in live_alerts(lake)} == {alert["alert_id"] for alert in alerts}
 
