@@ -7,6 +7,7 @@ are, because a list is even.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -152,6 +153,10 @@ def _plain(value: object) -> object:
     return value
 
 
+def _number(value: float, style: str) -> str:
+    return "unknown" if math.isnan(value) else format(value, style)
+
+
 def _sentence(records: AccountSequence, part: Part, common: list[dict[str, Any]]) -> str:
     size, n = int(part.rows.sum()), len(records)
     prompts, topics = len(np.unique(records.prompt[part.rows])), len(np.unique(records.topic[part.rows]))
@@ -161,8 +166,8 @@ def _sentence(records: AccountSequence, part: Part, common: list[dict[str, Any]]
     with_what = f" that share {alike}" if alike else "" if part.is_whole else " that differ in content"
 
     def against(name: str, style: str) -> str:
-        here = format(inside[name], style)
-        return here if part.is_whole else f"{here} (outside {format(outside[name], style)})"
+        here = _number(inside[name], style)
+        return here if part.is_whole else f"{here} (outside {_number(outside[name], style)})"
 
     return (
         f"{what} {n} records{with_what}: {prompts} different prompts on {topics} topics; two of them have one topic "

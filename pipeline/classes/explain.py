@@ -202,18 +202,18 @@ def _verdict(
     place = f"{fit:.1%} of its accounts lie as far from its middle"
     odd, known, expected = unusual["signals"], unusual["of"], unusual["expected"]
     counted = f"{odd} of {known} signals are unusual in it (among the lowest or highest {UNUSUAL:.0%})"
-    many, far = False, fit < BADLY
     if expected is None or company is None:
-        counted += "; how many are to be expected is not known"
-    else:
-        accounts, as_many, as_far = unusual["accounts"], unusual["as_many"], unusual["as_far"]
-        many = odd > expected and as_many <= BADLY * accounts
-        far = far and as_far <= BADLY * accounts
-        counted += (
-            f"; of the {accounts} accounts {company.who}, each in its own class, {as_many} have as large a share "
-            f"({expected:.1f} on average) and {as_far} lie as far from the middle"
+        return (
+            f"{like}: {place}. {_upper(counted)}. What is to be expected of an account with such a score is not known "
+            "here, so neither is held against it."
         )
-    if far:
+    accounts, as_many, as_far = unusual["accounts"], unusual["as_many"], unusual["as_far"]
+    many = odd > expected and as_many <= BADLY * accounts
+    counted += (
+        f"; of the {accounts} accounts {company.who}, each in its own class, {_do(as_many, 'have', 'has')} as large a share "
+        f"({expected:.1f} on average) and {_do(as_far, 'lie', 'lies')} as far from the middle"
+    )
+    if fit < BADLY and as_far <= BADLY * accounts:
         return f"{like}, and it fits badly: {place}. {_upper(counted)}."
     if many:
         return f"{like} and would explain it: {place}; against it, {counted}."
@@ -225,14 +225,22 @@ def _named(named: Mapping[str, int] | None, untypical: Sequence[Mapping[str, Any
     if not untypical:
         return []
     if named is None:
-        return [f"The clearest: {untypical[0]['sentence']}"]
+        return [f"The clearest: {_lower(untypical[0]['sentence'])}"]
     are = "is" if named["signals"] == 1 else "are"
     said = (
         f"Of the {named['of']} signals that added most to the score, chosen because they stand out, {named['signals']} "
-        f"{are} unusual in the class; the clearest: {untypical[0]['sentence']}"
+        f"{are} unusual in the class; the clearest: {_lower(untypical[0]['sentence'])}"
     )
     return [said]
 
 
+def _do(count: int, many: str, one: str) -> str:
+    return f"{count} {one if count == 1 else many}"
+
+
 def _upper(text: str) -> str:
     return f"{text[:1].upper()}{text[1:]}"
+
+
+def _lower(text: str) -> str:
+    return f"{text[:1].lower()}{text[1:]}"

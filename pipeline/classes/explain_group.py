@@ -137,9 +137,11 @@ def _fits(
     if name is None:
         return "Too little was sent of it to say which benign group it is most like."
     marks, of = len(typical), len(typical) + len(untypical)
-    said = f"Of the benign groups «{name}» fits best: it has {marks} of {of} marks of one."
+    well = "fits best" if 2 * marks > of else "is the nearest, and none fits well"
+    said = f"Of the benign groups «{name}» {well}: it has {marks} of {of} marks of one."
     if untypical:
-        return f"{said} Against it: {untypical[0]['sentence']}"
+        first = untypical[0]["sentence"]
+        return f"{said} Against that: {first[:1].lower()}{first[1:]}"
     return f"{said} None speaks against it: ask who pays and who decides what is asked."
 
 

@@ -237,7 +237,8 @@ def test_live_alerts_say_their_class_and_which_records_to_read(
         assert benign["unusual"]["of"] > 10
         # Nobody of the lake is there to compare with, so nothing is held against the account.
         assert benign["unusual"]["expected"] is None
-        assert "against it" not in benign["sentence"]
+        assert "neither is held against it" in benign["sentence"]
+        assert "fits badly" not in benign["sentence"]
         if "look_at" in alert.evidence:
             read += 1
             theirs = set(

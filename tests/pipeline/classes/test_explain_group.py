@@ -50,6 +50,23 @@ def test_a_mark_that_is_missing_speaks_against_it(name: str) -> None:
     assert [each["number"] for each in found["untypical"]] == [first.number]
     assert f"where such a group has {'more' if first.high else 'less'}" in found["sentence"]
     assert found["marks"] == found["of"] - 1
+    assert "fits best" in found["sentence"]
+
+
+def test_with_half_of_its_marks_or_fewer_no_group_fits_well() -> None:
+    numbers = {
+        **NOTHING,
+        "tied_networks": 0.9,
+        "alike_agents": 3.0,
+        "alike_sampling": 3.0,
+        "load_spread": 0.9,
+    }
+    found = explain_group(numbers, classes(0.5))
+    assert (found["best_group"], found["marks"], found["of"]) == ("tenants of one application", 2, 2)
+    assert "fits best" in found["sentence"]
+    found = explain_group({**numbers, "alike_templates": 0.0, "union_overlap": 0.0}, classes(0.5))
+    assert 2 * found["marks"] <= found["of"]
+    assert "none fits well" in found["sentence"]
 
 
 def test_members_are_counted_by_class_and_thin_ones_told() -> None:
