@@ -40,7 +40,8 @@ def add(page: Page) -> Response:
         expires_at=as_moment(page.field("expires"), "expires"),
     )
     _noted(page, done)
-    return page.to("/allowed")
+    # Over an attack, or over another allowance, it waits for a second approver: the case says so.
+    return page.to("/allowed") if done.outcome else page.to("/case", id=number)
 
 
 ROUTES = (

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.console.page import as_moment
 from pipeline.console.pages.login import local
 from pipeline.console.routes import PageRoute
-from pipeline.console.verdict_flow import FOUR_EYES
+from pipeline.console.verdict_flow import FOUR_EYES, GUARDED
 from pipeline.errors import UsageError
 
 if TYPE_CHECKING:
@@ -58,15 +58,18 @@ def case(page: Page) -> Response:
     standing, _ = page.attempt(lambda: page.rows("verdict_history", subject_id=subject))
     alerts, _ = page.attempt(lambda: page.rows("case_alerts", subject=subject))
     own = [row for row in alerts or [] if row["subject_id"] == subject]
+    stands = [row for row in standing or [] if row["is_standing"]]
     return page.render(
         "case.html",
         case=about,
         story=story,
         waiting=[each for each in proposals if each.outcome is None],
-        standing=[row for row in standing or [] if row["is_standing"]],
+        standing=stands,
         history=standing or [],
         alerts=own,
         four_eyes=FOUR_EYES,
+        guarded=GUARDED,
+        stands_guarded=next((row["verdict"] for row in stands if row["verdict"] in GUARDED), None),
         subject_link=page.link("/cluster" if kind == "cluster" else "/account", id=subject),
     )
 

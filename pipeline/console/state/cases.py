@@ -45,7 +45,8 @@ left join publications on publications.proposal_id = proposals.id
 class Proposal:
     """A verdict that somebody proposed, and what became of it.
 
-    ``outcome`` is None while it waits; ``verdict_id`` is set once it stands in the lake.
+    ``needs_two`` says that it waited, or waits, for a second person; ``outcome`` is None while it waits; ``verdict_id``
+    is set once it stands in the lake.
     """
 
     id: int
@@ -60,6 +61,7 @@ class Proposal:
     withdraws: str | None
     proposed_by: str
     proposed_at: str
+    needs_two: bool
     outcome: str | None
     decision_reason: str | None
     decided_by: str | None
@@ -70,7 +72,9 @@ class Proposal:
     def from_row(cls, row: sqlite3.Row) -> Proposal:
         """A row of the query above."""
         values = dict(row)
-        return cls(**{**values, "members": tuple(json.loads(values["members"]))})
+        values["members"] = tuple(json.loads(values["members"]))
+        values["needs_two"] = bool(values["needs_two"])
+        return cls(**values)
 
 
 class Cases:
@@ -187,28 +191,33 @@ class Cases:
         subject: tuple[str, str] | None = None,
         decided: bool = False,
     ) -> int:
-        """Put a verdict before others; with ``decided`` it needs nobody else and is approved at once."""
+        """Put a verdict before others; with ``decided`` it needs nobody else and is approved at once.
+
+        Sent again while it waits, word for word and by the same person, it is the one that waits.
+        """
         case = self.case(number)
         kind, name = subject or (case["subject_kind"], case["subject_id"])
         _bounded("the reason", reason)
         now = self._text()
+        said = {
+            "case_id": number,
+            "subject_kind": kind,
+            "subject_id": name,
+            "members": json.dumps(list(members)),
+            "verdict": verdict,
+            "reason": reason,
+            "expires_at": to_text(expires_at),
+            "alert_id": alert_id,
+            "withdraws": withdraws,
+            "proposed_by": who,
+        }
         with self._database.write() as connection:
+            if not decided and (waiting := _waiting(connection, said)) is not None:
+                return waiting
+            values = {**said, "proposed_at": now, "needs_two": int(not decided)}
             done = connection.execute(
-                "insert into proposals (case_id, subject_kind, subject_id, members, verdict, reason, expires_at, "
-                "alert_id, withdraws, proposed_by, proposed_at) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    number,
-                    kind,
-                    name,
-                    json.dumps(list(members)),
-                    verdict,
-                    reason,
-                    to_text(expires_at),
-                    alert_id,
-                    withdraws,
-                    who,
-                    now,
-                ),
+                f"insert into proposals ({', '.join(values)}) values ({', '.join('?' * len(values))})",  # noqa: S608
+                tuple(values.values()),
             )
             assert done.lastrowid is not None
             if decided:
@@ -282,6 +291,16 @@ class Cases:
                 "insert or ignore into publications (proposal_id, verdict_id, published_at) values (?, ?, ?)",
                 (number, verdict_id, self._text()),
             )
+
+
+def _waiting(connection: sqlite3.Connection, said: dict[str, object]) -> int | None:
+    """The proposal that says the same and waits; None: there is none."""
+    same = " and ".join(f"{name} is ?" for name in said)
+    row = connection.execute(
+        f"select id from proposals where {same} and id not in (select proposal_id from decisions) order by id",  # noqa: S608
+        tuple(said.values()),
+    ).fetchone()
+    return None if row is None else int(row["id"])
 
 
 def _bounded(what: str, text: str, most: int = MOST_TEXT) -> None:

@@ -216,6 +216,24 @@ def test_the_file_itself_holds_four_eyes(tmp_path, who):
         connection.execute("insert into publications values (?, 'verdict-1', 't')", (proposal,))
 
 
+def test_the_file_itself_holds_that_two_undo_what_two_agreed_on(tmp_path):
+    path = tmp_path / "state.sqlite"
+    _, users, cases = filled(path)
+    users.set_role("ana", "approver")
+    number = cases.open("account", "a", "", "ana")
+    waits = cases.propose(number, verdict="benign", reason="r", who="ana")
+    at_once = cases.propose(number, verdict="benign", reason="r", who="ana", decided=True)
+    assert (cases.proposal(waits).needs_two, cases.proposal(at_once).needs_two) == (True, False)
+    for who in ("ana", "vera"):
+        with pytest.raises(sqlite3.IntegrityError, match="approver who did not propose it"):
+            raw(path).execute(
+                "insert into decisions (proposal_id, outcome, decided_by, decided_at) values (?, 'approved', ?, 't')",
+                (waits, who),
+            )
+    cases.decide(waits, "approved", "ben")
+    assert cases.proposal(waits).decided_by == "ben"
+
+
 def test_notes_and_titles_have_bounds(tmp_path):
     _, _, cases = filled(tmp_path / "state.sqlite")
     number = cases.open("account", "a", "", "ana")
