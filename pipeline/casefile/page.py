@@ -12,7 +12,7 @@ from pipeline.errors import UsageError
 from pipeline.investigate.asked import canonical_json
 from pipeline.investigate.drawing import new_figure, shown, style, to_svg
 from pipeline.investigate.figures import PAINTERS
-from pipeline.investigate.figures.words import p_text
+from pipeline.investigate.figures.words import decision_text, p_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -77,6 +77,7 @@ def _environment() -> Any:
         shown=lambda value, longest=200: shown(value, longest),
         cell=cell,
         p=p_text,
+        decision=decision_text,
         day=lambda value: str(value)[:10],
         # Only for what this package wrote itself: drawings, and JSON whose brackets are escaped.
         ours=markupsafe.Markup,
@@ -116,8 +117,8 @@ def cell(value: object) -> str:
 
     Examples
     --------
-    >>> [cell(v) for v in (True, 0.12345678, 12345, "2026-01-02T03:04:05.678000")]
-    ['yes', '0.1235', '12,345', '2026-01-02 03:04:05']
+    >>> [cell(v) for v in (True, 0.12345678, 12345, 12345.6, "2026-01-02T03:04:05.678000")]
+    ['yes', '0.1235', '12,345', '12,346', '2026-01-02 03:04:05']
     """
     if value is None or value == "":
         return "\N{EN DASH}"
@@ -126,7 +127,8 @@ def cell(value: object) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     if isinstance(value, float):
-        return p_text(value) if 0 < abs(value) < 0.001 else f"{value:,.4g}"
+        plain = f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.0f}"
+        return p_text(value) if 0 < abs(value) < 0.001 else plain
     text = str(value)
     if len(text) >= 19 and text[4] == "-" and text[10] == "T":
         try:

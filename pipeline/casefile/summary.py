@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.casefile.benign_groups import benign_groups
 from pipeline.casefile.calibration import read_from
 from pipeline.investigate.figures.base import count
-from pipeline.investigate.figures.words import expected, listed, one_in, p_text
+from pipeline.investigate.figures.words import decision_text, expected, listed, one_in, p_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -68,7 +68,7 @@ def _sure(case: Case) -> list[str]:
         if newest is None or newest["p_value"] is None:
             return ["No alert names it, and it has too few records to be judged."]
         return [
-            f"No alert names it. The newest scoring ({newest['as_of']:%d %B %Y}) decided «{newest['decision']}» with p = {p_text(newest['p_value'])}.",
+            f"No alert names it. The newest scoring ({newest['as_of']:%d %B %Y}) {_decided_so(newest)}.",
             *_rarity(case, newest["p_value"], None),
         ]
     said = [
@@ -97,6 +97,15 @@ def _sure(case: Case) -> list[str]:
             f"Ranks («higher than so many % of accounts») are among the {population['accounts']:,} accounts of the population «{population['name']}»."
         )
     return said
+
+
+def _decided_so(scored: Mapping[str, Any]) -> str:
+    p = p_text(scored["p_value"])
+    if scored["decision"] == "cannot_tell":
+        return (
+            f"cannot tell: p = {p} is small, and not small enough for the list of alerts; that clears nobody"
+        )
+    return f"decided «{decision_text(scored['decision'])}» with p = {p}"
 
 
 def _rarity(case: Case, p_value: float | None, population: Mapping[str, Any] | None) -> list[str]:

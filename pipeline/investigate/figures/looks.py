@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.investigate.drawing import BLACK, BLUE, GREY, HALO, RED, frame, powers
 from pipeline.investigate.figures.base import Figure, Sources, nothing
-from pipeline.investigate.figures.words import p_text
+from pipeline.investigate.figures.words import decision_text, p_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -60,7 +60,7 @@ def looks_figure(sources: Sources) -> Figure:
         newest = scored[-1]
         caption += (
             f" The scoring of {newest['as_of'][:10]} judged {newest['records']:,} records with everything it reads: "
-            f"p = {p_text(newest['p_value'])}, decision: {newest['decision']}."
+            f"p = {p_text(newest['p_value'])}, decision: {decision_text(newest['decision'])}."
         )
     return Figure(
         "looks",

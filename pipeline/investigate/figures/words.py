@@ -32,13 +32,7 @@ def one_in(value: float) -> str:
     >>> one_in(0.00092), one_in(8.3e-6), one_in(0.4)
     ('1 in 1,100', '1 in 120,000', '1 in 2.5')
     """
-    if value <= 0:
-        return "none"
-    times = 1 / value
-    if times < 10:
-        return f"1 in {times:.2g}"
-    digits = max(0, int(math.log10(times)) - 1)
-    return f"1 in {round(times, -digits):,.0f}"
+    return "none" if value <= 0 else f"1 in {plainly(1 / value)}"
 
 
 def expected(number: float) -> str:
@@ -46,12 +40,39 @@ def expected(number: float) -> str:
 
     Examples
     --------
-    >>> expected(0.0031), expected(2.04), expected(0.00001)
-    ('0.003', '2', 'less than 0.001')
+    >>> expected(0.0031), expected(2.04), expected(222.3), expected(5590), expected(0.00001)
+    ('0.003', '2', '220', '5,600', 'less than 0.001')
     """
     if number < 0.001:
         return "less than 0.001"
-    return f"{number:.1g}" if number < 1 else f"{number:.2g}"
+    return f"{number:.1g}" if number < 1 else plainly(number)
+
+
+def plainly(number: float) -> str:
+    """A number from 1 at two digits, never in powers of ten.
+
+    Examples
+    --------
+    >>> [plainly(each) for each in (1, 2.04, 9.96, 99.6, 222.3, 1e12)]
+    ['1', '2', '10', '100', '220', '1,000,000,000,000']
+    """
+    if number < 9.95:
+        return f"{number:.2g}"
+    return f"{round(number, 1 - int(math.log10(number))):,.0f}"
+
+
+DECISIONS = {"cannot_tell": "cannot tell"}
+
+
+def decision_text(decision: str | None) -> str:
+    """What a scoring decided, in words.
+
+    Examples
+    --------
+    >>> decision_text("cannot_tell"), decision_text("clear"), decision_text(None)
+    ('cannot tell', 'clear', 'none')
+    """
+    return "none" if decision is None else DECISIONS.get(decision, decision)
 
 
 def nth(number: int) -> str:

@@ -13,6 +13,7 @@ import pytest
 
 from pipeline.casefile import case_document, check, render
 from pipeline.casefile.document import quoted
+from pipeline.casefile.summary import _rarity
 from pipeline.errors import UsageError
 from pipeline.investigate import open_lake
 from pipeline.investigate.drawing import shown
@@ -118,6 +119,45 @@ def test_the_summary_says_how_many_benign_ones_look_so_and_what_speaks_against(
         assert "no text" in " ".join(said["limits"])
     assert "fits best" in case_document(account)["summary"]["benign"][0]
     assert f"consists of {len(hydra.subject.accounts)} accounts" in case_document(hydra)["summary"]["seen"][0]
+
+
+@pytest.mark.parametrize(
+    "p_value", [10.0**-tenth for tenth in range(13)] + [0.0222, 0.56, 0.097, 9.96e-4, 1.2345e-7]
+)
+def test_rarity_is_said_in_plain_numbers(hydra: Case, account: Case, p_value: float) -> None:
+    population = {"accounts": 5593, "name": "lake"}
+    for case in (hydra, account):
+        said = " ".join(_rarity(case, p_value, population))
+        assert not re.search(r"\de[+-]?\d|\d{4}|\N{MULTIPLICATION SIGN}", said), said
+    assert re.search(r"of 10,000 benign accounts, [\d,.]+\.|less than 0\.001", said)
+
+
+def test_the_key_sentence_counts_as_people_do(account: Case) -> None:
+    said = _rarity(account, 1 / 45, {"accounts": 250_000, "name": "lake"})
+    assert said[0] == "About 1 in 45 benign accounts looks so: of 10,000 benign accounts, 220."
+    assert "5,600 of them would be expected" in said[1]
+    # Two digits of a small chance are the same two digits of a count.
+    assert "of 10,000 benign accounts, 5,600." in _rarity(account, 0.56, None)[0]
+
+
+def test_a_decision_is_said_in_words(planted, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    with open_lake(planted.lake, who="t", audit=tmp_path / "a.jsonl") as lake:
+        (found,) = lake.ask(
+            "select account_id from account_scores where decision = 'cannot_tell' and p_value is not null "
+            "and account_id not in (select subject_id from alerts) order by p_value limit 1"
+        ).to_pylist()
+        case = lake.case(found["account_id"])
+    page = render(case_document(case))
+    before = page.partition('id="annex"')[0]
+    assert "cannot_tell" not in before
+    assert "cannot tell: p = " in case_document(case)["summary"]["sure"][0]
+    assert "decision: cannot tell." in case.figure("looks").caption
+
+
+def test_decisions_of_members_are_said_in_words(page: str) -> None:
+    before = page.partition('id="annex"')[0]
+    assert ">cannot tell</td>" in before
+    assert "cannot_tell" not in before
 
 
 def test_the_same_lake_gives_the_same_bytes_wherever_it_lies_and_whoever_asks(
