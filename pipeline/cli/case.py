@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,13 +19,26 @@ if TYPE_CHECKING:
 MOST_ROWS = 1_000_000
 """Of one answer: windows of a cluster of thousands of accounts."""
 
+ALTERED, NOT_CHECKED = 1, 3
+"""What `--check` ends with: something was altered; nothing was found, but what the page shows was not checked."""
+
+SHOWN_PLACES = 5
+"""Of a page that another version drew: how many places with other words are printed."""
+
 
 @click.command(
     epilog="""\b
 Examples:
   distillwatch case --lake lake acct-17
   distillwatch case --lake lake cluster-237b31f21f545c0e --case C-2026-041 --out C-2026-041.html
-  distillwatch case --check C-2026-041.html"""
+  distillwatch case --check C-2026-041.html
+
+\b
+--check ends with
+  0  the data has the SHA-256 that the file states, and the page is what the data gives, byte for byte
+  1  something was altered; it says what
+  2  it is not a case file
+  3  the data has that SHA-256, but what the page shows was NOT checked: another version drew it"""
 )
 @click.argument("subject", required=False)
 @click.option("--lake", "lake_path", type=LAKE, help="Folder of the lake.")
@@ -33,6 +48,7 @@ Examples:
     type=click.Path(dir_okay=False, path_type=Path),
     help="File to write.  [default: case-SUBJECT.html]",
 )
+@click.option("--overwrite", is_flag=True, help="Replace the file if there is one.")
 @click.option("--who", help="Who asks, for the audit record.  [default: your login name]")
 @click.option(
     "--case", "case_id", help="The case it belongs to: goes into the audit record and into the file."
@@ -64,6 +80,7 @@ def command(
     subject: str | None,
     lake_path: Path | None,
     out: Path | None,
+    overwrite: bool,
     who: str | None,
     case_id: str | None,
     manifest: int | None,
@@ -85,6 +102,9 @@ def command(
     if subject is None or lake_path is None:
         msg = "name an account or a cluster, and the lake with --lake DIR; or a case file with --check FILE"
         raise UsageError(msg)
+    path = out or Path(f"case-{_plain(subject)}.html")
+    if not overwrite and os.path.lexists(path):
+        raise UsageError(_is_there(path))
     from pipeline.casefile import case_document, render
     from pipeline.cli.progress import reporter
     from pipeline.investigate import open_lake
@@ -104,9 +124,12 @@ def command(
         say_if_inexact(lake_path, manifest)
         case = investigation.case(subject, report)
     page = render(case_document(case, prepared_by=prepared_by, case_id=case_id, dated=dated))
-    path = out or Path(f"case-{_plain(subject)}.html")
     try:
-        path.write_bytes(page.encode())
+        # "x": what came there while the lake was read is somebody's, too.
+        with path.open("wb" if overwrite else "xb") as file:
+            file.write(page.encode())
+    except FileExistsError as error:
+        raise UsageError(_is_there(path)) from error
     except OSError as error:
         msg = f"{path} cannot be written: {error.strerror}; name another file with --out"
         raise UsageError(msg) from error
@@ -119,17 +142,36 @@ def command(
 def _told(path: Path, found: Checked) -> int:
     for difference in found.differences:
         click.echo(difference)
-    again = (
-        "drawn again from it the page is the same"
-        if found.same_code
-        else "another version drew the page, so that was not compared"
-    )
+    if found.differences:
+        click.echo(f"{path}: {found.subject}: {len(found.differences)} differences")
+        return ALTERED
+    data = f"{path}: {found.subject}: its data has the SHA-256 that it states, {found.digest}"
+    if found.unchecked is None:
+        click.echo(f"{data}; drawn again from it the page is the same")
+        return 0
+    from pipeline.lake.segments import code_fingerprint
+
+    click.echo(f"checked: {data}")
     click.echo(
-        f"{path}: {found.subject}: {len(found.differences)} differences"
-        if found.differences
-        else f"{path}: {found.subject}: its data has the SHA-256 that it states, {found.digest}; {again}"
+        f"NOT checked: what the page shows. The file names {found.drawn_by} as what drew it, this is {code_fingerprint()}; {found.unchecked}."
     )
-    return 1 if found.differences else 0
+    for page, here in found.other_words[:SHOWN_PLACES]:
+        click.echo(f"  the page shows    {_brief(page)}\n  this version has  {_brief(here)}")
+    if (more := len(found.other_words) - SHOWN_PLACES) > 0:
+        click.echo(f"  and {more:,} places more")
+    click.echo(
+        "An older version's wording looks like that, and so does a forgery. To check the rest, run `distillwatch case --check` with the "
+        f"version {found.drawn_by}; or rely on the data alone, and make the page again from the lake with the command under «How to check this»."
+    )
+    return NOT_CHECKED
+
+
+def _brief(text: str, most: int = 160) -> str:
+    return repr(text if len(text) <= most else f"{text[: most - 1]}…") if text else "nothing"
+
+
+def _is_there(path: Path) -> str:
+    return f"{path} is there already and was left as it is; name another file with --out, or replace it with --overwrite"
 
 
 def login() -> str:
@@ -150,8 +192,9 @@ def login() -> str:
 
 
 def _plain(subject: str) -> str:
-    """A subject as part of a file's name."""
-    return (
-        "".join(each if each.isalnum() or each in "-_." else "_" for each in subject)[:80].lstrip(".")
-        or "subject"
-    )
+    """A subject as part of a file's name; where that is not the subject itself, with a digest, so that no two share one."""
+    plain = "".join(each if each.isalnum() or each in "-_." else "_" for each in subject)[:80].lstrip(".")
+    if plain == subject:
+        return plain
+    digest = hashlib.blake2b(subject.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+    return f"{plain or 'subject'}-{digest}"

@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from pipeline.cli.case import _plain as file_name
 from pipeline.cli.main import run
 from pipeline.investigate.case import PLAYBOOKS
 from pipeline.sandbox import AuditLog
@@ -78,6 +79,136 @@ def test_an_altered_file_fails_the_check(
     file.write_text(page.replace('"p_value":', '"p_value": ', 1))
     assert run(["case", "--check", str(file)]) == 1
     assert "it was altered" in capsys.readouterr().out
+
+
+def redigested(page: str) -> str:
+    """The page with the digest of its data as it is now, where the page states it."""
+    data = re.search(r'id="case-data">(.*?)</script>', page, re.DOTALL)
+    stated = re.search(r'case-data-sha256" content="([0-9a-f]{64})"', page)
+    assert data is not None
+    assert stated is not None
+    return page.replace(stated[1], hashlib.sha256(data[1].encode()).hexdigest())
+
+
+def of_other_code(page: str) -> str:
+    """The page as a version that differs by one byte would have drawn it: the code's name is all that differs."""
+    code = document_in(page)["provenance"]["code"]
+    return redigested(page.replace(code, f"{code[:-1]}{'1' if code[-1] == '0' else '0'}"))
+
+
+def test_a_page_that_another_version_drew_alike_is_checked(
+    page: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "case.html"
+    file.write_text(of_other_code(page))
+    assert run(["case", "--check", str(file)]) == 0
+    assert "drawn again from it the page is the same" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("forge", ["words", "styles"])
+def test_a_forged_page_of_another_version_does_not_pass(
+    forge: str, page: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "case.html"
+    old, new = {
+        "words": ("This is evidence, not proof.", "This is proof of p = 0.0000001."),
+        "styles": ("</style>", "p { display: none }</style>"),
+    }[forge]
+    # The last: the same words stand in the data.
+    before, _, after = of_other_code(page).partition("</main>")
+    forged = before.replace(old, new, 1) + "</main>" + after
+    assert forged != of_other_code(page)
+    file.write_text(forged)
+    assert run(["case", "--check", str(file)]) == 3
+    said = capsys.readouterr().out
+    assert "its data has the SHA-256 that it states" in said
+    assert "NOT checked: what the page shows" in said
+    assert document_in(forged)["provenance"]["code"] in said
+    if forge == "words":
+        assert "other words or figures stand in 1 places" in said
+        assert new in said
+        assert old in said
+    else:
+        assert "the words and figures are the same" in said
+    # Of the same version it is a difference, whatever was forged.
+    file.write_text(page.replace(old, new, 1))
+    assert run(["case", "--check", str(file)]) == 1
+
+
+def test_a_document_that_this_version_cannot_draw_is_not_taken_for_checked(
+    page: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "case.html"
+    ours = page.replace('"limits":[', '"bounds":[')
+    file.write_text(of_other_code(redigested(ours)))
+    assert run(["case", "--check", str(file)]) == 3
+    assert "this version cannot draw its document" in capsys.readouterr().out
+    file.write_text(redigested(ours))
+    assert run(["case", "--check", str(file)]) == 1
+    assert "the document cannot be drawn" in capsys.readouterr().out
+
+
+def test_help_says_what_a_check_ends_with(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["case", "--help"]) == 0
+    assert "3  the data has that SHA-256, but what the page shows was NOT checked" in capsys.readouterr().out
+
+
+def test_a_file_that_is_there_is_left_as_it_is(
+    planted,  # type: ignore[no-untyped-def]
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ["case", "--lake", str(planted.lake), planted.benign, "--who", "t", "--audit", "audit.jsonl"]
+    note = tmp_path / "note.txt"
+    note.write_text("mine")
+    (tmp_path / f"case-{planted.benign}.html").symlink_to("nowhere")
+    for given in ([], ["--out", "note.txt"]):
+        assert run([*words, *given]) == 2
+        said = capsys.readouterr().err
+        assert "is there already" in said
+        assert "--overwrite" in said
+    assert note.read_text() == "mine"
+    assert not (tmp_path / "audit.jsonl").exists()
+    assert run([*words, "--out", "note.txt", "--overwrite"]) == 0
+    assert "case-data" in note.read_text()
+
+
+def test_what_came_while_the_lake_was_read_is_left_as_well(
+    planted,  # type: ignore[no-untyped-def]
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out = tmp_path / "new.html"
+
+    def slow(_document: object) -> str:
+        out.write_text("somebody's")
+        return "a page"
+
+    monkeypatch.setattr("pipeline.casefile.render", slow)
+    words = [
+        "case",
+        "--lake",
+        str(planted.lake),
+        planted.benign,
+        "--who",
+        "t",
+        "--audit",
+        str(tmp_path / "a"),
+    ]
+    assert run([*words, "--out", str(out)]) == 2
+    assert "is there already" in capsys.readouterr().err
+    assert out.read_text() == "somebody's"
+
+
+def test_no_two_subjects_share_a_file() -> None:
+    subjects = ["a/b", "a_b", "a:b", ".a_b", "a_b.", "x" * 80, "x" * 81, "/", "..", "acct 17", "acct-17"]
+    names = [file_name(each) for each in subjects]
+    assert len(set(names)) == len(names)
+    assert not any("/" in each or each.startswith(".") for each in names)
+    assert (file_name("acct-17"), file_name("cluster-1f.html")) == ("acct-17", "cluster-1f.html")
 
 
 def test_a_benign_account_is_accused_of_nothing_and_every_question_is_recorded(
