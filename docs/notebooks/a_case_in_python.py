@@ -2,6 +2,7 @@
 
 Read it with ``marimo edit docs/notebooks/a_case_in_python.py -- --lake DIR``, or run it as a script:
 ``python docs/notebooks/a_case_in_python.py --lake DIR [--subject ID] [--figures DIR]``.
+It needs marimo, which no extra of distillwatch brings: ``pip install 'distillwatch[investigate]' marimo``.
 """
 
 import marimo
@@ -32,8 +33,10 @@ def _(mo):
         """
         # A case in Python
 
-        The session is the same as that of `distillwatch sql`: it reads one snapshot and can write nothing. Answers are Arrow
-        tables; `to_pandas()` and `to_pylist()` are theirs.
+        Questions in SQL go through the session of `distillwatch sql`: a confined process that reads one snapshot and can
+        write nothing. Answers are Arrow tables; `to_pylist()` and `to_pydict()` are theirs (`to_pandas()`, too, where pandas
+        is installed). This notebook itself, and the profiles further down, are run by your own process, which may do what
+        you may; that profiles were read stands in the audit record like a query.
         """
     )
 

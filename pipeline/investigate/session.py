@@ -1,4 +1,8 @@
-"""One session of questions to a lake: SQL through the sandbox, profiles by the reader, both of one snapshot."""
+"""One session of questions to a lake: SQL through the sandbox, profiles by the reader, both of one snapshot.
+
+SQL runs in a confined process. Profiles are read by the caller's own process, which is not confined: it may read and
+write whatever its user may. Both are recorded before they begin.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from pipeline.assembly import engine_for
+from pipeline.clock import SystemClock
 from pipeline.errors import UsageError
 from pipeline.investigate.asked import Asked
 from pipeline.lake import Lake
@@ -27,6 +32,12 @@ if TYPE_CHECKING:
     from pipeline.investigate.case import Case
     from pipeline.lake import Snapshot
     from pipeline.profiles import Profiles
+    from pipeline.sandbox import AuditLog
+
+READ_HERE = (
+    "profiles of accounts, read from the landed files by the asking process itself, outside the sandbox"
+)
+"""What the record says in the place of SQL."""
 
 
 class Answered(Protocol):
@@ -49,6 +60,21 @@ class Asking(Protocol):
     @property
     def manifest(self) -> int:
         """Number of the manifest that is read."""
+        ...
+
+    @property
+    def who(self) -> str:
+        """Who asks."""
+        ...
+
+    @property
+    def case(self) -> str | None:
+        """The case that the questions belong to."""
+        ...
+
+    @property
+    def audit(self) -> AuditLog:
+        """Where questions are recorded."""
         ...
 
     def ask(self, sql: str, parameters: Mapping[str, object] | None = None) -> Answered:
@@ -170,6 +196,9 @@ class Investigation:
         They add (`Profiles.merge`), subtract (`Profiles.subtract`) and total (`by_account`, `total`); numbers are read
         from them by `pipeline.readings`.
 
+        This process reads them from the landed files, without the confinement and the limits of `ask`; it is recorded
+        like a query, before anything is read.
+
         Parameters
         ----------
         accounts
@@ -178,10 +207,36 @@ class Investigation:
             Windows with ``start <= window_start < stop``.
         """
         wanted = [accounts] if isinstance(accounts, str) else accounts
-        return read_profiles(self.snapshot, self.engine, wanted, start, stop)
+        session = self._session
+        entry = session.audit.asked(
+            who=session.who,
+            case=session.case,
+            sql=READ_HERE,
+            parameters={
+                "accounts": None if wanted is None else list(wanted),
+                "start": start,
+                "stop": stop,
+            },
+            manifest=self.manifest,
+            guard="none",
+        )
+        clock = SystemClock()
+        began = clock.monotonic()
+        try:
+            found = read_profiles(self.snapshot, self.engine, wanted, start, stop)
+        except BaseException as error:
+            session.audit.ended(entry, outcome="failed", reason=repr(error)[:2000])
+            raise
+        session.audit.ended(
+            entry,
+            outcome="answered",
+            rows=len(found.records),
+            milliseconds=(clock.monotonic() - began) * 1000,
+        )
+        return found
 
     def merged(self, accounts: Sequence[str], name: str = "together") -> Profiles:
-        """One profile of several accounts together, as if they were one."""
+        """One profile of several accounts together, as if they were one; read and recorded as `profiles` are."""
         return self.profiles(accounts).total(name)
 
     def vectors(self, subject: str, newest: int = 2000) -> tuple[pa.Table, NDArray[np.int8]]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,12 +17,21 @@ import pytest
 from pipeline.errors import UsageError
 from pipeline.investigate import open_lake
 from pipeline.profiles import Profiles
+from pipeline.sandbox import AuditLog
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pipeline.investigate import Investigation
 
+NO_PANDAS = """
+import importlib.abc, sys
+class NoPandas(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name.partition(".")[0] == "pandas":
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, NoPandas())
+"""
 NOTEBOOK = Path(__file__).parents[3] / "docs" / "notebooks" / "a_case_in_python.py"
 
 
@@ -69,6 +80,58 @@ def test_profiles_add_up_and_can_be_taken_apart(session: Investigation, planted)
     )
     assert Profiles.subtract(whole, one).equals(rest, distinct=False)
     assert Profiles.merge(one, rest).equals(whole)
+
+
+def test_reading_profiles_is_recorded_before_anything_is_read(
+    planted,  # type: ignore[no-untyped-def]
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    record = tmp_path / "a.jsonl"
+
+    def lines() -> list[dict[str, object]]:
+        return [json.loads(line) for line in record.read_text().splitlines()]
+
+    with open_lake(planted.lake, who="m.weber", case="C-7", audit=record) as lake:
+        found = lake.profiles(planted.benign, start=datetime(2020, 1, 1))
+        asked, ended = lines()
+        assert (asked["event"], asked["who"], asked["case"]) == ("asked", "m.weber", "C-7")
+        assert (asked["manifest"], asked["guard"]) == (lake.manifest, "none")
+        assert asked["parameters"] == {
+            "accounts": [planted.benign],
+            "start": {"datetime": "2020-01-01T00:00:00"},
+            "stop": None,
+        }
+        assert "outside the sandbox" in str(asked["sql"])
+        assert (ended["outcome"], ended["rows"]) == ("answered", len(found.records))
+        lake.merged(planted.members)
+        assert len(lines()) == 4
+        assert lines()[2]["parameters"]["accounts"] == list(planted.members)  # type: ignore[index]
+
+        def broken(*_: object) -> None:
+            assert len(lines()) == 5, "it reads before it is recorded"
+            raise OSError
+
+        monkeypatch.setattr("pipeline.investigate.session.read_profiles", broken)
+        with pytest.raises(OSError):  # noqa: PT011 -- raised above, without words
+            lake.profiles()
+    assert (lines()[4]["parameters"]["accounts"], lines()[5]["outcome"]) == (None, "failed")  # type: ignore[index]
+    AuditLog(record).verify()
+
+
+def test_the_documentation_uses_nothing_that_no_extra_brings(session: Investigation, planted) -> None:  # type: ignore[no-untyped-def]
+    """The code under «In a notebook», as it stands there, in this lake and with its cluster, without pandas."""
+    text = (Path(__file__).parents[3] / "docs" / "case-files.md").read_text()
+    (code,) = (each for each in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "open_lake" in each)
+    code = code.replace('"lake"', repr(str(planted.lake))).replace("acct-17", planted.account)
+    code = re.sub(r"cluster-[0-9a-f]{16}", planted.cluster, code)
+    code = f"{NO_PANDAS}{code}\nprint(whole.records[0], len(table))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split()[0] == str(session.merged(planted.members).records[0])
+    # What the notebook imports and no extra brings is said beside both.
+    assert "distillwatch[investigate]' marimo" in text
+    assert "distillwatch[investigate]' marimo" in NOTEBOOK.read_text()
 
 
 def test_vectors_are_those_of_the_records(session: Investigation, planted) -> None:  # type: ignore[no-untyped-def]
