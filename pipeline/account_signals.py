@@ -27,6 +27,7 @@ from pipeline.signals.lake import SAMPLE, LakeAccounts, sample_of
 from pipeline.signals.sequence import COLUMNS
 from pipeline.signals.sequence.base import spaced
 from pipeline.signals.sequence.reading import account_reads
+from pipeline.signals.table import reproducible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -122,7 +123,7 @@ def detail_signals(
                 raise UsageError(msg)
             samples[row] = sample
         for number, name in enumerate(SEQUENCE):
-            columns[name][rows] = found.values[:, number]
+            columns[name][rows] = reproducible(found.values[:, number])
         if told is not None:
             told(len(samples))
     if not samples:
@@ -136,7 +137,7 @@ def detail_signals(
         None if activity is None else _period(activity[mask]),
     )
     for name, values in zip(LAKE, _lake_values(lake), strict=True):
-        columns[name][mask] = values
+        columns[name][mask] = reproducible(values)
     return columns
 
 

@@ -17,7 +17,7 @@ from pipeline.alert_records import telling_of
 from pipeline.alerts import Scope, keep_reference, make_alert
 from pipeline.detectors import get_detector
 from pipeline.detectors.base import MIN_RECORDS
-from pipeline.detectors.robust import shipped_references
+from pipeline.detectors.robust import SHIPPED_MARGIN, shipped_references
 from pipeline.errors import UsageError
 from pipeline.lake.paths import Chain
 from pipeline.lake.reader import read_profiles
@@ -51,9 +51,6 @@ if TYPE_CHECKING:
     from pipeline.verdicts import Verdict
 
 DEFAULT_ALPHA = 0.002
-MARGIN = 4.0
-"""How many times too small p-values by the shipped population may be elsewhere: three times in worlds that nothing was fitted
-to (`distillwatch evaluate --protocol looks`: .6 % ever accused where .2 % was to be spent), rounded up."""
 
 READ_ACCOUNTS, READ_RECORDS = 10, 2000
 """Of at most so many alerts of a look, each on at most so many records, the records are read: a look must not take long."""
@@ -79,7 +76,7 @@ class LookSchedule:
 
     first: int = MIN_RECORDS
     alpha: float = DEFAULT_ALPHA
-    margin: float = MARGIN
+    margin: float = SHIPPED_MARGIN
 
     def __post_init__(self) -> None:
         if self.first < MIN_RECORDS or not 0 < self.alpha < 1 or not self.margin >= 1:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -123,9 +123,20 @@ def judged(
     as_of: datetime | None,
     fdr: float,
     held: Held | None = None,
+    margin: float = 1.0,
 ) -> Subjects:
-    """Judge the rows of a signal table; ``held``: the verdicts on them, default none."""
+    """Judge the rows of a signal table.
+
+    Parameters
+    ----------
+    held
+        The verdicts on them, default none.
+    margin
+        How many times too small p-values by this reference may be; they are made that many times larger.
+    """
     judgement = detector.judge(table, reference)
+    if margin > 1.0:
+        judgement = replace(judgement, p_value=np.minimum(1.0, margin * judgement.p_value))
     return Subjects.of(
         table,
         judgement,

@@ -21,7 +21,7 @@ from pipeline.clusters.judge import judgement_fingerprint
 from pipeline.clusters.rows import change_rows, edge_rows
 from pipeline.config import one_thread_per_product_here
 from pipeline.detectors import get_detector
-from pipeline.detectors.robust import LAKE, RobustDetector, shipped_references
+from pipeline.detectors.robust import LAKE, SHIPPED_MARGIN, RobustDetector, shipped_references
 from pipeline.lake.reader import read_profiles
 from pipeline.lake_accounts import lookback_range, payments_of, read_accounts
 from pipeline.lake_details import read_details
@@ -251,7 +251,17 @@ def judge_range(
     )
     common: dict[str, Any] = {"window": window, "scope": scope, "as_of": as_of, "fdr": fdr}
     held = Held.accounts(table.account_id.tolist(), standing)
-    accounts = judged(detector, table, reference, first=lake.first, last=lake.last, held=held, **common)
+    accounts = judged(
+        detector,
+        table,
+        reference,
+        first=lake.first,
+        last=lake.last,
+        held=held,
+        # Nobody knows how far this service's accounts are from those of the shipped population.
+        margin=1.0 if own else SHIPPED_MARGIN,
+        **common,
+    )
     alike = likeness(table, reference)
     groups = judge_groups(
         snapshot,

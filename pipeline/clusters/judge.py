@@ -17,6 +17,7 @@ from pipeline.clusters.models import shipped, shipped_groups, shipped_null
 from pipeline.detectors.base import MIN_RECORDS, Judgement
 from pipeline.detectors.tail import ParetoTail
 from pipeline.signals import SIGNALS
+from pipeline.signals.content import CONTENT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -49,13 +50,14 @@ JUDGED: tuple[str, ...] = (
     "topic_gain",
     "topic_evenness",
     "topics_met",
-    *(SUM + name for name in SIGNALS if name not in SURROUNDINGS),
+    *(SUM + name for name in SIGNALS if name not in SURROUNDINGS and name not in CONTENT),
 )
 """The numbers that a group is judged by.
 
-What ties the members (networks, payment, user agents, parameters, hours, sizes) found the group and is not held
-against it: companies, labs and campuses share all of that. How alike the members are, and how many (up to eight), only
-says how sure it is that there is a group. What is judged is form: what they send, together, as one account.
+That members share networks, payment, user agents, parameters or hours found the group and is not held against it:
+companies, labs and campuses share all of that; how likely a pair has one operator (``likeness``) and how many members there
+are (up to eight) say how sure it is that there is a group. What is judged is form: what they send, together, as one
+account, how many parameters and models it uses and how its hours are spread included. What is asked about is no part.
 """
 
 

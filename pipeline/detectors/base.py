@@ -28,7 +28,7 @@ class Judgement:
     score
         float64[n], higher means more like an attack; NaN where nothing can be said.
     p_value
-        float64[n], probability of such a score or a higher one in the reference; NaN where there is no score.
+        float64[n], probability of such a score or a higher one in the reference, to 24 bits; NaN where there is no score.
     ranks
         float64[n] for each signal, the account's place in the reference, 0 to 1; NaN without a value.
     contributions
@@ -39,6 +39,10 @@ class Judgement:
     p_value: NDArray[np.float64]
     ranks: Mapping[str, NDArray[np.float64]]
     contributions: Mapping[str, NDArray[np.float64]]
+
+    def __post_init__(self) -> None:
+        # Powers and logarithms end in other digits on another processor, and an alert says its p-value.
+        object.__setattr__(self, "p_value", self.p_value.astype(np.float32).astype(np.float64))
 
     def __len__(self) -> int:
         return len(self.score)

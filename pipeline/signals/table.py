@@ -42,6 +42,20 @@ class SignalTable:
         )
 
 
+def reproducible(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Eight decimals, and no more than 24 significant bits.
+
+    The last digits of eigenvalues, products and logarithms are other ones on another processor. What is judged, and named in
+    an alert by its digest, has to be the same there.
+
+    Examples
+    --------
+    >>> reproducible(np.array([17.302833807095336, 17.30283380709536, 1e-9, np.nan])).tolist()
+    [17.302833557128906, 17.302833557128906, 0.0, nan]
+    """
+    return np.round(values, 8).astype(np.float32).astype(np.float64)
+
+
 def signal_table(
     profiles: Profiles, context: Context, signals: Mapping[str, Signal] | None = None
 ) -> SignalTable:
@@ -68,5 +82,5 @@ def signal_table(
         msg = f"{len(accounts)} profiles of {len(set(accounts))} accounts; add up the windows first (by_account())"
         raise UsageError(msg)
     chosen = SIGNALS if signals is None else signals
-    columns = {name: signal.compute(profiles, context) for name, signal in chosen.items()}
+    columns = {name: reproducible(signal.compute(profiles, context)) for name, signal in chosen.items()}
     return SignalTable(accounts, profiles.records.copy(), columns)
