@@ -248,6 +248,9 @@ def populate() -> Callable[[LakeBuilder], None]:
 # Seven days of 360 accounts, a tenth of them attacking, in every way there is.
 WORLD = WorldSettings(records=26_000, accounts=360, seed=7, attack_share=0.1, days=7)
 
+# As long, and nobody attacks.
+PEACE = WorldSettings(records=26_000, accounts=360, seed=991, attack_share=0, days=7)
+
 
 @dataclass(frozen=True)
 class Planted:
@@ -282,9 +285,9 @@ class Planted:
         return [dict(zip(columns, row, strict=True)) for row in cursor.fetchall()]
 
 
-def make_planted(folder: Path) -> None:
+def make_planted(folder: Path, settings: WorldSettings = WORLD) -> None:
     """Write log, labels and lake."""
-    world = build_world(WORLD)
+    world = build_world(settings)
     traffic = Traffic(world, NOW)
     write_log(iter(traffic), traffic.schema, folder / "log.parquet")
     write_labels(world.labels, folder / "labels.jsonl")
@@ -295,13 +298,26 @@ def make_planted(folder: Path) -> None:
 @pytest.fixture(scope="session")
 def planted(tmp_path_factory: pytest.TempPathFactory) -> Planted:
     """Made once per session, or once for both versions of DuckDB: `tools/test_sql.py` names a folder to share."""
+    return _made("planted", WORLD, tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def peaceful(tmp_path_factory: pytest.TempPathFactory) -> Planted:
+    """A lake without any attacker, made as seldom."""
+    return _made("peaceful", PEACE, tmp_path_factory)
+
+
+def _made(name: str, settings: WorldSettings, tmp_path_factory: pytest.TempPathFactory) -> Planted:
     shared = os.environ.get("DISTILLWATCH_PLANTED")
     folder = Path(shared) if shared else tmp_path_factory.mktemp("planted")
+    # What was shared before there were two lies in the folder itself.
+    folder = folder if name == "planted" else folder / name
+    folder.mkdir(exist_ok=True)
     # Several processes of one run may ask for it at once: the first makes it, the others wait.
     with (folder / ".making").open("w") as making:
         fcntl.flock(making, fcntl.LOCK_EX)
         if not (folder / "made").exists():
-            make_planted(folder)
+            make_planted(folder, settings)
             (folder / "made").touch()
     labels = {label.account_id: label for label in read_labels(folder / "labels.jsonl")}
     return Planted(folder / "lake", labels, connect(folder / "lake"))

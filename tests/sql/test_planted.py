@@ -130,12 +130,17 @@ def test_groups_are_the_hydra(planted: Planted) -> None:
     assert len(rows) - len(pure) <= len(rows) / 3
 
 
-def test_new_accounts_alike_are_the_hydra(planted: Planted) -> None:
+def test_new_accounts_alike_are_the_hydra(planted: Planted, peaceful: Planted) -> None:
+    """As it is asked by default, on both lakes."""
     rows = planted.ask("new_accounts_that_behave_alike")
-    assert planted.counts(row["account_id"] for row in rows[:6]) == {"hydra": 6}
-    # Quiet: nobody else is like somebody with whom a payment is shared.
-    paying = planted.counts(row["account_id"] for row in rows if row["share_payments"])
-    assert set(paying) == {"hydra"}
+    assert set(planted.counts(row["account_id"] for row in rows)) == {"hydra"}
+    assert len(rows) >= 6
+    # By likeness alone they are first as well, among many others.
+    alone = planted.ask("new_accounts_that_behave_alike", least_ties=0)
+    assert [row["account_id"] for row in alone[: len(rows)]] == [row["account_id"] for row in rows]
+    assert len(alone) == 50
+    # Quiet: hardly anybody of a lake that nobody attacks.
+    assert len(peaceful.ask("new_accounts_that_behave_alike")) <= 0.01 * len(peaceful.labels)
 
 
 def test_who_shares_leads_from_one_member_to_others(planted: Planted) -> None:
@@ -269,16 +274,20 @@ def test_a_diluted_account_has_a_part_most_specialists_lack(planted: Planted) ->
     assert np.median(specialists) < 0.65
 
 
-def test_quiet_long_running_accounts_hold_the_slow_drips(planted: Planted) -> None:
-    rows = planted.ask("quiet_long_running_accounts", min_records=20, min_topics=10, limit_rows=1000)
-    accounts = {row["account_id"] for row in rows}
-    assert set(planted.of("slow_drip", least=20)) <= accounts
-    harvests = {account for account in accounts if planted.attacks(account)}
-    assert len(harvests) >= 5
-    # Quiet: honest accounts that are narrow are not in it, but for one.
-    niches = planted.of("niche", least=20)
-    assert len(niches) >= 5
-    assert len(set(niches) & {row["account_id"] for row in planted.ask("quiet_long_running_accounts")}) <= 1
+def test_quiet_long_running_accounts_are_attackers_more_often_than_others(
+    planted: Planted, peaceful: Planted
+) -> None:
+    """As it is asked by default, on both lakes."""
+    rows = planted.ask("quiet_long_running_accounts")
+    accounts = [row["account_id"] for row in rows]
+    assert planted.attacks(accounts[0])
+    assert sum(attackers(planted, rows[:6])) >= 3
+    assert np.mean(attackers(planted, rows)) > 0.3
+    # A drip that asks again, or nine times in a week, is no drip to it; the one that does neither is there.
+    assert set(planted.of("slow_drip")) & set(accounts)
+    # Quiet: nobody who is narrow or answers customers, and few of a lake that nobody attacks.
+    assert not set(planted.counts(accounts)) & {"niche", "support_bot", "tutoring", "coding_agent"}
+    assert len(peaceful.ask("quiet_long_running_accounts")) <= 0.06 * len(peaceful.labels)
 
 
 def test_round_the_clock_accounts_hold_the_harvests(planted: Planted) -> None:
