@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlencode
@@ -140,8 +140,13 @@ def create_app(settings: ConsoleSettings, clock: Clock | None = None) -> Guards:
     DistillwatchError
         The state file cannot be used.
     """
-    console = Console(settings, clock or SystemClock())
-    open_lake(settings.lake, clock=console.clock)
+    clock = clock or SystemClock()
+    open_lake(settings.lake, clock=clock)
+    # From here on whole paths: that is how messages can be told where the lake's is, and it stays if the folder changes.
+    console = Console(
+        replace(settings, lake=settings.lake.absolute(), state=settings.state and settings.state.absolute()),
+        clock,
+    )
     # What was approved when the program stopped is written before anybody looks.
     console.flow.finish()
     console.users.secret("csrf")
@@ -174,7 +179,7 @@ def create_app(settings: ConsoleSettings, clock: Clock | None = None) -> Guards:
         },
     )
     # Around all of it and not one of its middlewares: the page of a fault is sent from outside of those.
-    return Guards(app, settings, console)
+    return Guards(app, console.settings, console)
 
 
 def _guarded(console: Console, route: PageRoute) -> Callable[[Request], Any]:

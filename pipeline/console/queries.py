@@ -7,6 +7,7 @@ import threading
 from collections import OrderedDict
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING
 
 from pipeline.errors import DistillwatchError, LakeError, QueryFailed, RetryLater, UsageError
@@ -303,5 +304,12 @@ def said(error: DistillwatchError, settings: ConsoleSettings) -> str:
     if isinstance(error, QueryFailed) and _DAMAGED.search(text):
         text += " A file of the lake is missing or damaged: `distillwatch verify --lake DIR` names it; restore it from a copy of the lake."
     for path, name in ((settings.state_file, "STATE"), (settings.lake, "LAKE")):
-        text = text.replace(str(path.resolve()), name).replace(str(path), name)
+        for place in sorted({str(path.absolute()), str(path.resolve())}, key=len, reverse=True):
+            text = _path_in(place).sub(name, text)
     return text
+
+
+@cache
+def _path_in(place: str) -> re.Pattern[str]:
+    """An absolute path as whole components: neither the end of a longer path nor the beginning of another name."""
+    return re.compile(rf"(?:(?<=://)|(?<![\w.~/-])){re.escape(place)}(?![\w]|[.@+~-]+\w)")

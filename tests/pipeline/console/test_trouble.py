@@ -5,13 +5,16 @@ from __future__ import annotations
 import re
 import sqlite3
 from html import unescape
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pipeline.assembly import engine_for
+from pipeline.console import ConsoleSettings
+from pipeline.console.queries import said as words_of
 from pipeline.console.state import database
-from pipeline.errors import LakeError
+from pipeline.errors import DistillwatchError, LakeError
 from pipeline.lake import Lake
 from pipeline.lake.recompute import recompute
 
@@ -115,3 +118,49 @@ def test_a_damaged_file_of_the_lake_is_named_with_the_way_out(
         opened = Lake.open(lake)
         with pytest.raises(LakeError, match=r"\.windows\.parquet cannot be read"):
             recompute(opened.snapshot(), engine_for(opened, "numpy"))
+
+
+@pytest.mark.parametrize("lake", ["lake", "sl", "a", "b.c"])
+def test_a_lakes_path_is_taken_out_and_no_word_is(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch, lake: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / lake).mkdir(exist_ok=True)
+    (tmp_path / "way").symlink_to(lake)
+    whole = tmp_path / lake
+    for path in (Path(lake), whole, Path("way")):
+        settings = ConsoleSettings(lake=path)
+
+        def shown(text: str, settings: ConsoleSettings = settings) -> str:
+            return words_of(DistillwatchError(text), settings)
+
+        assert shown("the lake knows no account 'a'; see template_slots") == (
+            "the lake knows no account 'a'; see template_slots"
+        )
+        at = path.absolute()
+        assert shown(f"the lake {at} is gone") == "the lake LAKE is gone"
+        assert shown(f"{at}/tables/x.parquet cannot be read") == "LAKE/tables/x.parquet cannot be read"
+        assert shown(f"open '{at}'.") == "open 'LAKE'."
+        assert shown(f"it is in {at}.") == "it is in LAKE."
+        assert shown(f"file://{at}/lake.json") == "file://LAKE/lake.json"
+        assert shown(f"state {at}/console/state.sqlite") == "state STATE"
+        assert shown(f"in {whole.resolve()}: no") == "in LAKE: no"
+        for other in (f"{at}s", f"{at}-old", f"{at}.bak", f"/mnt{at}"):
+            assert shown(f"{other} is another") == f"{other} is another"
+
+
+def test_a_lake_that_was_named_by_a_short_word_is_spoken_of_in_whole_words(
+    start: Any, lake: Any, planted: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(lake.parent)
+    running = start(lake=Path("lake"))
+    ana = running.visitor("ana", "investigator")
+    assert "this lake knows no account" in said(ana.post("/case/open", kind="account", subject="nobody"))
+    away = lake.rename(lake.with_name("away"))
+    running.clock.advance(61)
+    monkeypatch.chdir("/")
+    answer = ana.get("/queue")
+    assert "away" not in answer.text
+    assert str(lake.parent) not in answer.text
+    away.rename(lake)
+    assert ana.get("/queue").status_code == 200
