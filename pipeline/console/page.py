@@ -49,6 +49,10 @@ class Page:
         """A parameter of the address, without blanks around it."""
         return self.request.query_params.get(name, default).strip()
 
+    def exactly(self, name: str) -> str:
+        """A parameter of the address as it stands: blanks at the ends of an id belong to it."""
+        return self.request.query_params.get(name, "")
+
     def field(self, name: str) -> str:
         """A field of the form that was sent."""
         return self.form.get(name, "").strip()

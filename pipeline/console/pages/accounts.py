@@ -118,20 +118,30 @@ SIGNALS = Part(
 _BY_NAME = {part.name: part for part in (*PARTS, SIGNALS)}
 
 
-def account(page: Page) -> Response:
-    """The page of one account."""
-    name = page.get("id")
+def no_such(page: Page, name: str) -> Response:
+    """What every page of an account says of one that the lake does not know."""
     if not name:
         return page.to("/queue")
-    found = page.rows("account_summary", account_id=name)
+    return page.render(
+        "problem.html",
+        status=404,
+        title="No such account",
+        text=f"Nothing of an account {name!r} has landed in this lake"
+        + (f" as of manifest {page.manifest}." if page.manifest is not None else "."),
+    )
+
+
+def missing(page: Page, name: str) -> Response | None:
+    """The answer about an account that has not landed; None if it has. For pages that found nothing: it asks the lake."""
+    return None if name and page.rows("account_summary", account_id=name) else no_such(page, name)
+
+
+def account(page: Page) -> Response:
+    """The page of one account."""
+    name = page.exactly("id")
+    found = page.rows("account_summary", account_id=name) if name else []
     if not found:
-        return page.render(
-            "problem.html",
-            status=404,
-            title="No such account",
-            text=f"Nothing of an account {name!r} has landed in this lake"
-            + (f" as of manifest {page.manifest}." if page.manifest is not None else "."),
-        )
+        return no_such(page, name)
     summary = found[0]
     timeline, timeline_problem = page.attempt(lambda: page.rows("account_timeline", account_id=name))
     alerts = [evidence.read(row) for row in page.rows("case_alerts", subject=name)]
@@ -223,12 +233,16 @@ def _timeline_grid(page: Page, name: str, rows: list[dict[str, Any]]) -> Grid:
 
 def part(page: Page) -> Response:
     """One section: alone for htmx, as a page of its own otherwise."""
-    name, wanted = page.get("id"), _BY_NAME.get(page.get("part"))
+    name, wanted = page.exactly("id"), _BY_NAME.get(page.get("part"))
     if wanted is None:
         msg = f"there is no section {page.get('part')!r}; there are {', '.join(_BY_NAME)}"
         raise UsageError(msg)
     rows, problem = page.attempt(lambda: page.rows(wanted.playbook, **{wanted.parameter: name}))
     rows = rows or []
+    bare = page.request.headers.get("hx-request") == "true"
+    # A section of a page that is open already needs no second look.
+    if not (rows or problem or bare) and (gone := missing(page, name)) is not None:
+        return gone
     if wanted is SIGNALS:
         rows = [
             {
@@ -240,7 +254,7 @@ def part(page: Page) -> Response:
         ]
     return page.render(
         "account_part.html",
-        bare=page.request.headers.get("hx-request") == "true",
+        bare=bare,
         id=name,
         part=wanted,
         problem=problem,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from pipeline.console.page import as_moment
 from pipeline.console.pages.cases import _noted, known_here
 from pipeline.console.routes import PageRoute
+from pipeline.errors import UsageError
 
 if TYPE_CHECKING:
     from starlette.responses import Response
@@ -22,15 +23,21 @@ def index(page: Page) -> Response:
         rows=rows,
         standing=[row for row in rows if row["is_standing"]],
         ended=[row for row in rows if not row["is_standing"]],
-        id=page.get("id"),
+        id=page.exactly("id"),
     )
 
 
 def add(page: Page) -> Response:
     """Somebody is allowed: a case is opened for it, so that the reason has a place."""
-    subject = page.form.get("subject", "").strip()
     kind = "cluster" if page.field("kind") == "cluster" else "account"
-    known_here(page, kind, subject)
+    typed = page.form.get("subject", "")
+    try:
+        subject = known_here(page, kind, typed)
+    except UsageError:
+        # Typed by hand, blanks around it may be nobody's.
+        if typed == typed.strip():
+            raise
+        subject = known_here(page, kind, typed.strip())
     number = page.console.cases.open(kind, subject, f"Allow {subject}", page.user.name)
     done = page.console.flow.propose(
         number,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pipeline.console.page import as_moment
+from pipeline.console.pages.clusters import known
 from pipeline.console.pages.login import local
 from pipeline.console.routes import PageRoute
 from pipeline.console.verdict_flow import FOUR_EYES, GUARDED
@@ -119,13 +120,13 @@ def _story(about: dict[str, Any], events: list[dict[str, Any]], proposals: list[
 def open_case(page: Page) -> Response:
     """A new case, or the open one about the same subject."""
     kind, subject = page.field("kind"), page.form.get("subject", "")
-    known_here(page, kind, subject)
+    subject = known_here(page, kind, subject)
     number = page.console.cases.open(kind, subject, page.field("title"), page.user.name)
     return page.to("/case", id=number)
 
 
-def known_here(page: Page, kind: str, subject: str) -> None:
-    """Refuse what the lake does not know: no case is opened about it.
+def known_here(page: Page, kind: str, subject: str) -> str:
+    """The name under which a case is kept; what the lake does not know as that kind is refused.
 
     Raises
     ------
@@ -135,9 +136,15 @@ def known_here(page: Page, kind: str, subject: str) -> None:
     if kind not in {"account", "cluster"} or not subject:
         msg = "a case is about an account or a cluster"
         raise UsageError(msg)
-    if not page.rows("case_accounts", subject=subject):
+    if kind == "cluster":
+        found = known(page, subject)
+        name = found.id if found is not None else None
+    else:
+        name = subject if page.rows("account_summary", account_id=subject) else None
+    if name is None:
         msg = f"this lake knows no {kind} {subject!r}"
         raise UsageError(msg)
+    return name
 
 
 def note(page: Page) -> Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pipeline.console import evidence, formats
@@ -11,6 +12,7 @@ from pipeline.console.routes import PageRoute
 if TYPE_CHECKING:
     from starlette.responses import Response
 
+    from pipeline.console.evidence import Evidence
     from pipeline.console.page import Page
 
 EDGES = (
@@ -23,22 +25,44 @@ MEMBERS = (
 )  # fmt: skip
 
 
-def cluster(page: Page) -> Response:
-    """The page of one cluster."""
-    name = page.get("id")
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A cluster that the newest scoring, an earlier one or an alert knows.
+
+    ``id`` is its lasting name; ``summary`` is None when the newest scoring does not form it.
+    """
+
+    id: str
+    summary: dict[str, Any] | None
+    members: list[dict[str, Any]]
+    alerts: list[Evidence]
+
+
+def known(page: Page, name: str) -> Known | None:
+    """The cluster of this name; None: there is none, whatever else is called that."""
+    if not name:
+        return None
     summaries = page.rows("cluster_summary", cluster_id=name)
     summary = summaries[0] if summaries else None
     lasting = summary["cluster_id"] if summary else name
     members = page.rows("members_of_a_cluster", cluster_id=lasting)
     alerts = [evidence.read(row) for row in page.rows("case_alerts", subject=name)]
     own = [each for each in alerts if each.subject_kind == "cluster" and each.subject_id in {name, lasting}]
-    if summary is None and not members and not own:
+    return Known(lasting, summary, members, own) if summary or members or own else None
+
+
+def cluster(page: Page) -> Response:
+    """The page of one cluster."""
+    name = page.exactly("id")
+    found = known(page, name)
+    if found is None:
         return page.render(
             "problem.html",
             status=404,
             title="No such cluster",
             text=f"Neither the newest scoring nor an alert knows a cluster {name!r}.",
         )
+    lasting, summary, members, own = found.id, found.summary, found.members, found.alerts
     edges = page.rows("cluster_graph", cluster_id=lasting)
     return page.render(
         "cluster.html",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.console import evidence
 from pipeline.console.grids import grid
+from pipeline.console.pages.accounts import missing
 from pipeline.console.routes import PageRoute
 
 if TYPE_CHECKING:
@@ -26,8 +27,10 @@ def class_names(page: Page) -> list[dict[str, Any]]:
 
 def compare(page: Page) -> Response:
     """Where the account lies in the spread of a class."""
-    name = page.get("id")
+    name = page.exactly("id")
     mine, problem = page.attempt(lambda: page.rows("why_flagged", account_id=name))
+    if not (mine or problem) and (gone := missing(page, name)) is not None:
+        return gone
     classes = class_names(page)
     own = page.rows("case_queue", search=name, limit_rows=20) if name else []
     current = next((row["benign_class"] for row in own if row["subject_id"] == name), None)
@@ -81,12 +84,14 @@ def _strip(row: dict[str, Any]) -> dict[str, Any]:
 
 def coverage(page: Page) -> Response:
     """Which topics the account covers, beside its class: one square per topic."""
-    name = page.get("id")
+    name = page.exactly("id")
     chosen = page.get("class") or None
     rows, problem = page.attempt(
         lambda: page.rows("topic_coverage_against_class", account_id=name, benign_class=chosen)
     )
     rows = rows or []
+    if not (problem or any(row["records"] for row in rows)) and (gone := missing(page, name)) is not None:
+        return gone
     growth, _ = page.attempt(lambda: page.rows("coverage_growth", account_id=name))
     by_class = sorted(rows, key=lambda row: (-row["class_share"], -row["share"], row["topic"]))
     largest = max((max(row["share"], row["class_share"]) for row in rows), default=0.0) or 1.0

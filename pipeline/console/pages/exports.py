@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 import re
 from dataclasses import asdict
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -31,6 +33,9 @@ if TYPE_CHECKING:
 
 MOST_LINES = 10_000
 """Of the record, in one file."""
+
+MOST_NAME_BYTES = 200
+"""Of a file's name; most file systems take 255, and programs that save add some."""
 
 TYPES = {
     "csv": "text/csv; charset=utf-8",
@@ -64,7 +69,7 @@ def _file(page: Page, answer: Answer, name: str, kind: str) -> Response:
         body,
         media_type=TYPES[kind],
         headers={
-            "content-disposition": f'attachment; filename="{safe_name(name)}-m{answer.manifest}.{kind}"',
+            "content-disposition": attachment(f"{name}-m{answer.manifest}", kind),
             # What it was made from: manifest, the line that recorded the question, whether rows are missing.
             "x-distillwatch-manifest": str(answer.manifest),
             "x-distillwatch-audit": answer.audit,
@@ -73,8 +78,37 @@ def _file(page: Page, answer: Answer, name: str, kind: str) -> Response:
     )
 
 
+def attachment(name: str, ending: str) -> str:
+    """A ``Content-Disposition`` (RFC 6266) under which a file is kept.
+
+    A plain name stands for itself. Another one is given whole, percent-encoded, beside a plain one for programs that know no
+    other: it ends with a digest of the name, so that files about several subjects do not replace each other.
+
+    Examples
+    --------
+    >>> print(attachment("case-17", "json"))
+    attachment; filename="case-17.json"
+    >>> print(attachment("case-°", "html"))
+    attachment; filename="case-_-cc50be63.html"; filename*=UTF-8''case-%C2%B0.html
+    """
+    plain = safe_name(name)
+    if plain == name:
+        return f'attachment; filename="{plain}.{ending}"'
+    tag = hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=4).hexdigest()
+    whole = quote(f"{_whole_name(name, tag)}.{ending}", safe="")
+    return f"attachment; filename=\"{plain}-{tag}.{ending}\"; filename*=UTF-8''{whole}"
+
+
+def _whole_name(name: str, tag: str) -> str:
+    """A name as files may have it: no folder in it, nothing that is not seen, not longer than file systems take."""
+    seen = "".join(each if each.isprintable() and each not in '/\\:*?"<>|' else "_" for each in name)
+    if len(seen.encode()) <= MOST_NAME_BYTES:
+        return seen
+    return seen.encode()[:MOST_NAME_BYTES].decode(errors="ignore") + f"-{tag}"
+
+
 def safe_name(name: str) -> str:
-    """A file name of it."""
+    """A file name of ASCII letters, digits, dots, underscores and hyphens."""
     return re.sub(r"[^A-Za-z0-9._-]+", "_", name)[:80] or "file"
 
 
@@ -154,7 +188,7 @@ def case_file(page: Page) -> Response:
     """The case file of an account or a cluster: one page that needs nothing else."""
     from pipeline.console.case_files import render_case_file
 
-    subject = page.get("subject")
+    subject = page.exactly("subject")
     if not subject:
         msg = "a case file is about an account or a cluster; name it as subject"
         raise UsageError(msg)
@@ -163,7 +197,7 @@ def case_file(page: Page) -> Response:
     return Response(
         text,
         media_type="text/html; charset=utf-8",
-        headers={"content-disposition": f'attachment; filename="case-{safe_name(subject)}.html"'},
+        headers={"content-disposition": attachment(f"case-{subject}", "html")},
     )
 
 
@@ -269,7 +303,7 @@ def _document(
     return Response(
         body,
         media_type=TYPES[kind],
-        headers={"content-disposition": f'attachment; filename="{safe_name(name)}.{kind}"'},
+        headers={"content-disposition": attachment(name, kind)},
     )
 
 

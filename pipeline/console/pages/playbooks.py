@@ -39,7 +39,11 @@ class Field:
 
 def asked_of(page: Page, file: SqlFile) -> dict[str, str]:
     """The parameters that an address gives, as texts; empty ones are left to their defaults."""
-    given = {parameter.name: page.get(PREFIX + parameter.name) for parameter in file.parameters}
+    # Blanks at the ends of a text, an account's id say, belong to it; around a number they say nothing.
+    given = {
+        parameter.name: (page.exactly if parameter.type == "text" else page.get)(PREFIX + parameter.name)
+        for parameter in file.parameters
+    }
     return {name: text for name, text in given.items() if text}
 
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.console.grids import grid
+from pipeline.console.pages.accounts import missing
+from pipeline.console.pages.clusters import known
 from pipeline.console.routes import PageRoute
 from pipeline.errors import UsageError
 from pipeline.investigate import projection
@@ -28,10 +30,13 @@ COLUMNS = (
 
 def prompts(page: Page) -> Response:
     """The plane, and what lies in the region that the address names."""
-    name = page.get("id")
+    name = page.exactly("id")
     corners = region(page.get("region"))
     number = page.integer("page", 1, low=1, high=100_000)
     answer = page.playbook("case_prompts", subject=name, newest=NEWEST)
+    # It is drawn for clusters too.
+    if not answer.table.num_rows and not known(page, name) and (gone := missing(page, name)) is not None:
+        return gone
     background = page.playbook("case_benign_prompts", subject=name)
     space = page.console.queries.lake.config.space
     behind = projection.grid(background.table.column("embedding"), space.dimension)

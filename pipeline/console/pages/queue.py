@@ -85,16 +85,21 @@ def _facet(name: str, title: str, chosen: str | None, rows: list[dict[str, Any]]
 
 def jump(page: Page) -> Response:
     """What was typed into the search field: the one subject of that name, or a queue of those with it."""
-    name = page.get("q")
-    if not name:
-        return page.to("/queue")
-    rows = page.rows("case_queue", search=name, limit_rows=2)
-    exact = next((row for row in rows if row["subject_id"] == name), rows[0] if len(rows) == 1 else None)
-    if exact is not None:
-        return page.to(
-            "/cluster" if exact["subject_kind"] == "cluster" else "/account", id=exact["subject_id"]
-        )
-    return page.to("/queue", q=name, all="1")
+    typed = page.exactly("q")
+    # As it was typed first: blanks at its ends may be part of it, or come from copying.
+    for name in dict.fromkeys((typed, typed.strip())):
+        if not name.strip():
+            continue
+        rows = page.rows("case_queue", search=name, limit_rows=2)
+        found = next((row for row in rows if row["subject_id"] == name), None)
+        if found is None and page.rows("account_summary", account_id=name):
+            return page.to("/account", id=name)
+        if found is None and len(rows) == 1:
+            found = rows[0]
+        if found is not None:
+            path = "/cluster" if found["subject_kind"] == "cluster" else "/account"
+            return page.to(path, id=found["subject_id"])
+    return page.to("/queue", q=typed.strip(), all="1") if typed.strip() else page.to("/queue")
 
 
 ROUTES = (PageRoute("/queue", queue), PageRoute("/find", jump))

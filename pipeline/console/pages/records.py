@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.console.grids import grid
 from pipeline.console.page import FOREVER
+from pipeline.console.pages.accounts import missing
 from pipeline.console.routes import PageRoute
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ FILTERS = ("model", "client_network", "template", "prompt")
 
 def records(page: Page) -> Response:
     """One page of records."""
-    name = page.get("id")
+    name = page.exactly("id")
     since, until = page.moment("since"), page.moment("until")
     if page.get("window") and since is not None and until is None:
         until = since + timedelta(seconds=page.console.queries.lake.config.window_seconds)
@@ -34,16 +35,18 @@ def records(page: Page) -> Response:
         "account_id": name,
         **({"since": since} if since else {}),
         "until": until or FOREVER.replace(microsecond=0),
-        **{key: page.get(key) or None for key in FILTERS},
+        **{key: page.exactly(key) or None for key in FILTERS},
     }
     rows = page.rows("account_records", **asked, limit_rows=EACH, skip_rows=(number - 1) * EACH)
+    if not rows and (gone := missing(page, name)) is not None:
+        return gone
     total = rows[0]["matching"] if rows else 0
     return page.render(
         "records.html",
         id=name,
         since=since,
         until=until,
-        filters={key: page.get(key) for key in FILTERS},
+        filters={key: page.exactly(key) for key in FILTERS},
         total=total,
         number=number,
         pages=max(1, -(-total // EACH)),
