@@ -38,7 +38,8 @@ Examples:
   0  the data has the SHA-256 that the file states, and the page is what the data gives, byte for byte
   1  something was altered; it says what
   2  it is not a case file
-  3  the data has that SHA-256, but what the page shows was NOT checked: another version drew it"""
+  3  the data has that SHA-256, but what the page shows was NOT checked: another version drew it
+A file whose data, digest and page were altered together fits itself: only the lake tells (--as-of, verify)."""
 )
 @click.argument("subject", required=False)
 @click.option("--lake", "lake_path", type=LAKE, help="Folder of the lake.")

@@ -150,7 +150,9 @@ def test_a_document_that_this_version_cannot_draw_is_not_taken_for_checked(
 
 def test_help_says_what_a_check_ends_with(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["case", "--help"]) == 0
-    assert "3  the data has that SHA-256, but what the page shows was NOT checked" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "3  the data has that SHA-256, but what the page shows was NOT checked" in said
+    assert "only the lake tells" in said
 
 
 def test_a_file_that_is_there_is_left_as_it_is(
