@@ -42,6 +42,9 @@ if TYPE_CHECKING:
     from pipeline.scoring import Scoring
     from pipeline.verdicts import Standing
 
+MOST_FIELDS = 5
+"""Of an object that differs; who altered it altered more."""
+
 
 def rederive(
     lake: Lake,
@@ -250,12 +253,26 @@ def _evidence(again: dict[str, Any], said: dict[str, Any]) -> list[str]:
             )
     # Sentences only repeat the signals.
     told = {"signals", "sentences", "against"} if differences else {"signals"}
-    differences += [
-        f"evidence {name!r} is {again.get(name)!r} when derived again, the alert says {said.get(name)!r}"
-        for name in sorted((again.keys() | said.keys()) - told)
-        if again.get(name) != said.get(name)
-    ]
+    for name in sorted((again.keys() | said.keys()) - told):
+        differences += [
+            f"evidence {place!r} is {now!r} when derived again, the alert says {then!r}"
+            for place, now, then in _unlike(name, again.get(name), said.get(name))
+        ]
     return differences
+
+
+def _unlike(place: str, again: Any, said: Any) -> list[tuple[str, Any, Any]]:
+    """Where two values differ, and how: the fields of objects one by one, the first few."""
+    if again == said:
+        return []
+    if not (isinstance(again, dict) and isinstance(said, dict)):
+        return [(place, again, said)]
+    found = [
+        each
+        for key in sorted(again.keys() | said.keys())
+        for each in _unlike(f"{place}.{key}", again.get(key), said.get(key))
+    ]
+    return found[:MOST_FIELDS]
 
 
 def _by_profile(

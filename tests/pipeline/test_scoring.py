@@ -248,6 +248,13 @@ def test_a_changed_alert_or_lake_is_refused_with_the_reason(
     evidence["signals"][0]["value"] += 0.5
     changed = Alert.from_row({**row, "evidence": json.dumps(evidence)})
     assert any(evidence["signals"][0]["signal"] in text for text in rederive(lake, changed, engine))
+    evidence = json.loads(row["evidence"])
+    evidence["benign_explanation"]["class"] = "someone else's"
+    changed = Alert.from_row({**row, "evidence": json.dumps(evidence)})
+    (said,) = rederive(lake, changed, engine)
+    # Of a large object only the field that differs.
+    assert said.startswith("evidence 'benign_explanation.class' is ")
+    assert len(said) < 200
     # The same log with one prompt of the account altered.
     where = records["account_id"].to_pylist().index(alert.members[0])
     vectors = records["embedding"].to_pylist()
