@@ -172,7 +172,7 @@ def test_signals_that_a_playbook_recomputes_are_those_of_the_score(planted: Plan
             {"id": account},
         ).fetchone()
         (summary,) = planted.ask("account_summary", account_id=account)
-        assert summary["topic_entropy"] == pytest.approx(topic_entropy, abs=1e-9)
+        assert summary["topic_entropy"] == pytest.approx(topic_entropy, rel=1e-6)
         if coherence is None:
             continue
         sessions = [row for row in planted.ask("session_coherence", account_id=account) if row["pairs"]]

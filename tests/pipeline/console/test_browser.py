@@ -413,8 +413,7 @@ def test_from_the_queue_to_a_verdict_without_a_mouse(ana: Desk) -> None:
     ana.page.keyboard.type("they run an evaluation, and said so")
     reach(ana, "form.propose button")
     ana.page.keyboard.press("Enter")
-    ana.page.wait_for_load_state()
-    assert "they run an evaluation, and said so" in ana.page.inner_text(".story")
+    ana.page.locator(".story", has_text="they run an evaluation, and said so").wait_for()
 
 
 def test_without_scripts_it_reads_narrows_and_decides(sit: Callable[..., Desk], planted: Any) -> None:

@@ -158,6 +158,9 @@ def test_the_record_is_kept_shown_and_checked(lake: Path, ask: Any, tmp_path: Pa
     code, out, _ = ask("audit", "list", "--lake", lake, "--format", "json")
     rows = json.loads(out)
     assert code == 0
+    # It answered nothing, so it was asked whether there is such an account.
+    looked = rows.pop(2)
+    assert (looked["who"], looked["case"], looked["rows"]) == ("kim", "c-7", 0)
     assert [(row["who"], row["case"], row["query"], row["outcome"], row["rows"]) for row in rows] == [
         (login_name(), None, "select 1 as x", "answered", 1),
         ("kim", "c-7", "why_flagged", "answered", 0),
@@ -168,14 +171,14 @@ def test_the_record_is_kept_shown_and_checked(lake: Path, ask: Any, tmp_path: Pa
     assert [
         row["line"]
         for row in json.loads(ask("audit", "list", "--lake", lake, "--case", "c-7", "--format", "json")[1])
-    ] == [3]
+    ] == [3, 5]
     assert [
         row["line"]
         for row in json.loads(ask("audit", "list", "--lake", lake, "-n", "1", "--format", "json")[1])
-    ] == [5]
+    ] == [7]
 
     code, out, _ = ask("audit", "verify", "--lake", lake)
-    assert (code, "6 lines, whole" in out) == (0, True)
+    assert (code, "8 lines, whole" in out) == (0, True)
     head = out.split()[-1]
     assert ask("audit", "verify", "--lake", lake, "--head", head)[0] == 0
 
@@ -187,7 +190,7 @@ def test_the_record_is_kept_shown_and_checked(lake: Path, ask: Any, tmp_path: Pa
 
     file.unlink()
     code, out, err = ask("audit", "verify", "--lake", lake)
-    assert (code, "ends at line 0 and had 6: line 1 was removed" in err) == (1, True)
+    assert (code, "ends at line 0 and had 8: line 1 was removed" in err) == (1, True)
 
     other = tmp_path / "elsewhere.jsonl"
     assert ask("sql", "--lake", lake, "-c", "select 1", "--audit", other)[0] == 0
