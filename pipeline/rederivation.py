@@ -196,7 +196,8 @@ def _compared(alert: Alert, scoring: Scoring) -> list[str]:
     if reference != alert.provenance["reference"]:
         differences.append(
             f"the population it is ranked in has reference {reference} when derived again, the alert names "
-            f"{alert.provenance['reference']}: records of other accounts were altered, lost or added"
+            f"{alert.provenance['reference']}: records of other accounts were altered, lost or added, "
+            "or (where everything else is the same) this processor rounds the lake's classes otherwise than the one that scored"
         )
     again = next(
         (

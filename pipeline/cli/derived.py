@@ -120,7 +120,8 @@ def _meaning(
     if any(word in each for each in differences for word in _COMPARED):
         return (
             f"{subject}: its landed records are those that were judged, but judged again they do not give what the alert says: "
-            "records of other accounts, among which it was ranked, were altered, lost or added, or the alert itself was changed. "
+            "records of other accounts, among which it was ranked, were altered, lost or added, or the alert itself was changed "
+            "(if `verify --all` finds every file as it was landed and only the reference differs: another kind of processor scored it). "
             f"Way out: {everything}; restore these, or the lake's tables and alerts, from a copy of the lake and verify again."
         )
     return None
