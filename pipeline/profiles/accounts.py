@@ -7,11 +7,10 @@ between: those are some 20 kB each, and making them only to add them up costs mo
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
-from scipy import sparse
 
 from pipeline.errors import LakeError
 from pipeline.kernels.distinct import bottom_k
@@ -30,6 +29,7 @@ from pipeline.profiles.schema import (
     RECORDS,
     SKETCH,
 )
+from pipeline.profiles.sums import sums_by
 from pipeline.profiles.table import Profiles
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ class AccountWindows:
         used = (model >= 0) & (model < ASKABLE_FIELDS[MODELS])
         rows, model, used_at = of_windows[row[used]], model[used], start[row[used]]
         if len(loose):
-            cells += _sums(of_loose, loose.cells, n)
+            cells += sums_by(of_loose, loose.cells, n)
             at, bucket = np.nonzero(loose.askable[MODELS])
             rows, model = np.concatenate([rows, of_loose[at]]), np.concatenate([model, bucket])
             used_at = np.concatenate([used_at, loose.window_start[at]])
@@ -145,17 +145,17 @@ class AccountWindows:
         row, start, records = _windows(owner, np.concatenate([start, loose.window_start]), light[:, RECORDS])
 
         def total(name: str, width: int) -> Integers:
-            out = _sums(of_heavy, matrix(heavy, name, width), n)
+            out = sums_by(of_heavy, matrix(heavy, name, width), n)
             for part, of_part in ((thin, of_thin), (loose, of_loose)):
                 if len(part):
-                    out += _sums(of_part, getattr(part, name), n)
+                    out += sums_by(of_part, getattr(part, name), n)
             return out
 
         accounts = Profiles(
             parameters=parameters,
             account_id=names,
             window_start=start[np.searchsorted(row, np.arange(n))],
-            light=_sums(owner, light, n),
+            light=sums_by(owner, light, n),
             cells=cells,
             embedding_sum=total("embedding_sum", parameters.space.dimension),
             moment=total("moment", MOMENT_CELLS),
@@ -191,14 +191,6 @@ def _require_together(
             f"parts {int(heavy[2].sum() + thin[1].sum())}, or others: files of the lake do not belong together"
         )
         raise LakeError(msg)
-
-
-def _sums(rows: Integers, values: npt.NDArray[Any], n: int) -> Integers:
-    """Sum of the values [m, w] of each row, int64[n, w]: a product with a one-hot matrix, which needs no sort."""
-    m = len(rows)
-    one_hot = sparse.csc_matrix((np.ones(m, np.int64), rows, np.arange(m + 1)), shape=(n, m))
-    out: Integers = one_hot @ values
-    return out
 
 
 def _windows(owner: Integers, start: Integers, records: Integers) -> tuple[Integers, Integers, Integers]:

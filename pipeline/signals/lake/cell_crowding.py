@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pipeline.profiles.sums import sums_by
 from pipeline.signals.lake.base import LakeSignal
-from pipeline.signals.lake.cells import sums_by
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -6,19 +6,17 @@ The shipped topics are those of public corpora; what a lake is about may lie bet
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import sparse
 
+from pipeline.profiles.sums import sums_by
 from pipeline.signals.lake.neighbours import host_product
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pipeline.signals.lake.neighbours import Product
-
-Integer = TypeVar("Integer", np.int32, np.int64)
 
 FITTED = 40_000
 """Records that the centres are fitted on, evenly spaced among the sample."""
@@ -77,21 +75,6 @@ def fit_cells(vectors: NDArray[np.int8], product: Product = host_product) -> NDA
             break
         centres = moved
     return centres
-
-
-def sums_by(group: NDArray[np.int64], values: NDArray[Integer], groups: int) -> NDArray[Integer]:
-    """Sum of the rows of each group, [groups, d] of the values' integers: a product with a one-hot matrix.
-
-    Examples
-    --------
-    >>> sums_by(np.array([1, 0, 1]), np.array([[1, 2], [3, 4], [5, 6]]), 2)
-    array([[3, 4],
-           [6, 8]])
-    """
-    m = len(group)
-    one_hot = sparse.csc_matrix((np.ones(m, values.dtype), group, np.arange(m + 1)), shape=(groups, m))
-    found: Any = one_hot @ values
-    return cast("NDArray[Integer]", found)
 
 
 def _scaled(sums: NDArray[np.int64]) -> NDArray[np.float32]:
