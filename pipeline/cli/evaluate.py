@@ -134,6 +134,9 @@ class Numbers(click.ParamType):
     help="Share of the benign accounts that are in fleets: one application's tenants, workers that share a job, labs.",
 )
 @click.option(
+    "--unseen-kinds", is_flag=True, help="With kinds of account that no shipped model was fitted to."
+)
+@click.option(
     "--plots",
     type=click.Path(path_type=Path, file_okay=False),
     help="Charts as SVG, into this folder; needs the extra plots.",
@@ -199,6 +202,7 @@ def command(
     wide_specialists: bool,
     hydra_only: bool,
     fleets: float,
+    unseen_kinds: bool,
     plots: Path | None,
     data: Path | None,
     simulated_prompts: bool,
@@ -237,6 +241,7 @@ def command(
         wide_specialists=wide_specialists,
         thin_hydras=hydra_only,
         fleet_share=fleets,
+        unseen=unseen_kinds,
         attacks=("hydra", "hydra_covered") if hydra_only else (),
     )
     console = Console(width=WIDTH, highlight=False)

@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.errors import UsageError
-from pipeline.evaluate import beyond, edits
+from pipeline.evaluate import beyond, edits, unseen
 from pipeline.evaluate.corpora import Deal, deal, dealt_topics, load_topics, niche_name
 from pipeline.evaluate.groups import with_fleets
 from pipeline.records.schema import OPTIONAL_FIELDS
@@ -104,6 +104,7 @@ class EvaluationSettings:
     wide_specialists: bool = False
     thin_hydras: bool = False
     fleet_share: float = 0.0
+    unseen: bool = False
 
     def __post_init__(self) -> None:
         if self.accounts < 20:
@@ -208,6 +209,8 @@ def build_evaluation_world(
     world, niche = _niches(world, dealt, kinds, rng)
     if settings.beyond:
         world, ratio = beyond.turn_kinds(world, kinds, ratio, rng)
+    if settings.unseen:
+        world, ratio = unseen.turn_unseen(world, kinds, ratio, rng)
     if settings.wide_specialists:
         mine = [i for i, label in enumerate(world.labels) if label.kind in SPECIALISTS]
         world = beyond.widen(world, mine)
