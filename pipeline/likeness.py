@@ -110,9 +110,9 @@ class Likeness:
         best = self.memberships[rows].argmax(axis=1)
         for k in np.unique(best).tolist():
             mine = np.flatnonzero(best == k)
-            odd, of = unusual_signals(_rows(self.values, rows[mine]), self.classes.each[k])
+            odd, of = unusual_signals(self.values.take(rows[mine]), self.classes.each[k])
             shares[mine] = odd / np.maximum(of, 1)
-            fits[mine] = self.classes.fit(_rows(self.ranks, rows[mine]))[:, k]
+            fits[mine] = self.classes.fit(self.ranks.take(rows[mine]))[:, k]
         return NextInLine(rows, shares, fits)
 
 
@@ -128,11 +128,6 @@ class NextInLine:
         """Them without one account."""
         others = self.rows != row
         return Company(self.shares[others], self.fits[others], "of this lake that come nearest to the list")
-
-
-def _rows(table: SignalTable, rows: NDArray[np.int64] | NDArray[np.bool_]) -> SignalTable:
-    columns = {name: values[rows] for name, values in table.columns.items()}
-    return SignalTable(table.account_id[rows], table.records[rows], columns)
 
 
 def ranks_of(table: SignalTable, reference: Reference) -> SignalTable:
@@ -154,7 +149,7 @@ def find_classes(table: SignalTable, reference: Reference, judgement: Judgement)
     counted = scorable(table)
     if int(counted.sum()) > FOUND_AMONG:
         chosen = hash_sample(table.account_id, counted, FOUND_AMONG)
-        table = _rows(table, chosen)
+        table = table.take(chosen)
         p_value = p_value[chosen]
     ranks = ranks_of(table, reference)
     benign = benign_weights(p_value, shipped.assign(ranks))

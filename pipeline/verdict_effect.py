@@ -76,9 +76,7 @@ def list_q_values(p_values: NDArray[np.float64], allowed: NDArray[np.bool_]) -> 
 
 def without_attackers(table: SignalTable, standing: Standing) -> SignalTable:
     """The accounts that others may be ranked among."""
-    kept = ~standing.rows(table.account_id, ATTACK)
-    columns = {name: values[kept] for name, values in table.columns.items()}
-    return SignalTable(table.account_id[kept], table.records[kept], columns)
+    return table.take(~standing.rows(table.account_id, ATTACK))
 
 
 def population_without_attackers(lake: LakeAccounts, standing: Standing) -> tuple[Population, int]:

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 DEGREES = 4.0
 # Normal scores of ranks have a variance of 1 over everybody; no class is narrower than this.
 NARROWEST = 0.2
-DIGITS = 9
+DIGITS = 6
+"""Decimals of shares, centres, scales and memberships: the last digits of logarithms and sums are other ones on another
+processor, and what is rounded to nearly as many as they have falls on either side too often."""
 
 
 @dataclass(frozen=True, slots=True)

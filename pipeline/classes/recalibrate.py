@@ -29,10 +29,11 @@ from pipeline.classes.classes import STRENGTH, Classes, describe
 from pipeline.classes.mixture import Mixture, Prior, step
 from pipeline.classes.names import name_classes
 from pipeline.detectors.base import scorable
-from pipeline.signals.table import SignalTable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from pipeline.signals.table import SignalTable
 
     Numbers = NDArray[np.float64]
 
@@ -79,9 +80,9 @@ def recalibrate(
     """
     order = np.array(sorted(range(len(values)), key=lambda i: str(values.account_id[i]).encode()), np.int64)
     mine = order[scorable(values)[order]]
-    table = _rows(values, mine)
+    table = values.take(mine)
     counted = np.ones(len(mine)) if benign is None else benign[mine]
-    rows = shipped.scores(_rows(ranks, mine))
+    rows = shipped.scores(ranks.take(mine))
     mixture, prior = shipped.mixture, Prior(shipped.mixture, np.full(len(shipped), strength))
     usual = [each.fit for each in shipped.each]
     middles = np.array([each.median or 1.0 for each in usual])
@@ -150,11 +151,6 @@ def benign_weights(p_values: Numbers, memberships: Numbers) -> Numbers:
             weights[inside] = 1 - (1 - weights[inside]) * left / taken
         left = max(left - taken, 0.0)
     return np.round(weights, 9)
-
-
-def _rows(table: SignalTable, rows: NDArray[np.int64]) -> SignalTable:
-    columns = {name: column[rows] for name, column in table.columns.items()}
-    return SignalTable(table.account_id[rows], table.records[rows], columns)
 
 
 def _quantile(quantiles: Numbers, share: float) -> float:

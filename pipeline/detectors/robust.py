@@ -129,7 +129,7 @@ class RobustDetector:
         in an alert list of rate `TRIM_FDR` are left out and the rest is ranked anew, at most `TRIM_ROUNDS` times and
         never more than `TRIM_SHARE` of the accounts. In lakes without attackers that leaves out next to nobody.
         """
-        everybody = _rows(table, scorable(table))
+        everybody = table.take(scorable(table))
         kept = everybody
         for _ in range(TRIM_ROUNDS):
             reference = self._untrimmed(name, kept, population)
@@ -137,7 +137,7 @@ class RobustDetector:
             listed = np.nan_to_num(q, nan=1.0) <= TRIM_FDR
             if not listed.any() or listed.mean() > TRIM_SHARE or (~listed).sum() == len(kept):
                 return reference
-            kept = _rows(everybody, ~listed)
+            kept = everybody.take(~listed)
         return self._untrimmed(name, kept, population)
 
     def _untrimmed(self, name: str, table: SignalTable, population: Population | None) -> Reference:
@@ -187,11 +187,6 @@ class RobustDetector:
             own = NormalTail.fitted(reference.score.quantiles).p_value(score[known])
             out[known] = np.sqrt(out[known] * own)
         return out
-
-
-def _rows(table: SignalTable, rows: NDArray[np.bool_]) -> SignalTable:
-    columns = {name: values[rows] for name, values in table.columns.items()}
-    return type(table)(table.account_id[rows], table.records[rows], columns)
 
 
 def null_p_values(score: NDArray[np.float64], null: Distribution) -> NDArray[np.float64]:

@@ -69,13 +69,7 @@ class Accounts:
 
     def take(self, rows: NDArray[np.integer] | NDArray[np.bool_]) -> Accounts:
         """Some of them."""
-        return Accounts(table_rows(self.values, rows), table_rows(self.ranks, rows), self.kind[rows])
-
-
-def table_rows(table: SignalTable, rows: NDArray[np.integer] | NDArray[np.bool_]) -> SignalTable:
-    """Some of the accounts of a table."""
-    columns = {name: column[rows] for name, column in table.columns.items()}
-    return SignalTable(table.account_id[rows], table.records[rows], columns)
+        return Accounts(self.values.take(rows), self.ranks.take(rows), self.kind[rows])
 
 
 def fit_classes(accounts: Accounts, classes: int, seed: int, starts: int = STARTS) -> Classes:

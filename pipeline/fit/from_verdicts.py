@@ -149,8 +149,8 @@ def labelled_accounts(snapshot: Snapshot) -> Labelled:
     lake = SignalTable(names, records, values)
     ids = tuple(stands.accounts[name].verdict_id for name in names[chosen])
     return Labelled(
-        _rows(lake, chosen),
-        _rows(SignalTable(names, records, ranks), chosen),
+        lake.take(chosen),
+        SignalTable(names, records, ranks).take(chosen),
         attack[chosen],
         ids,
         np.zeros(int(chosen.sum()), np.int64),
@@ -274,7 +274,7 @@ def judged(forest: Forest, labelled: Labelled) -> tuple[NDArray[np.float64], NDA
     scores, p_values = np.full(len(labelled), np.nan), np.full(len(labelled), np.nan)
     for number, lake in enumerate(labelled.lakes):
         mine = labelled.lake == number
-        found = detector.judge(_rows(labelled.table, mine), detector.reference(LAKE, lake))
+        found = detector.judge(labelled.table.take(mine), detector.reference(LAKE, lake))
         scores[mine], p_values[mine] = found.score, found.p_value
     return scores, p_values
 
@@ -293,7 +293,7 @@ def compare(
     for number in range(folds):
         report("cross-validation", number, folds + 1)
         held = fold == number
-        seen = _rows(labelled.ranks, ~held)
+        seen = labelled.ranks.take(~held)
         forest = refit(base, seen, labelled.attack[~held], weights(labelled)[~held])
         judgement = judged(forest, labelled)
         scores[held], p_values[held] = judgement[0][held], judgement[1][held]
@@ -308,8 +308,3 @@ def weights(labelled: Labelled) -> NDArray[np.float64]:
     for name in labelled.verdict_id:
         sizes[name] = sizes.get(name, 0) + 1
     return np.array([sizes[name] ** -0.5 for name in labelled.verdict_id], np.float64)
-
-
-def _rows(table: SignalTable, rows: NDArray[np.bool_]) -> SignalTable:
-    columns = {name: values[rows] for name, values in table.columns.items()}
-    return SignalTable(table.account_id[rows], table.records[rows], columns)

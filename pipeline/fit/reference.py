@@ -141,12 +141,7 @@ def fit_curves(worlds: Sequence[WorldSignals], penalty: float = PENALTY) -> dict
 
 def benign(world: WorldSignals, table: SignalTable) -> SignalTable:
     """The benign accounts of a table."""
-    return _rows(table, ~world.attacking(table))
-
-
-def _rows(table: SignalTable, rows: NDArray[np.bool_]) -> SignalTable:
-    columns = {name: values[rows] for name, values in table.columns.items()}
-    return SignalTable(table.account_id[rows], table.records[rows], columns)
+    return table.take(~world.attacking(table))
 
 
 def own_scores(detector: RobustDetector, world: WorldSignals) -> NDArray[np.float64]:

@@ -32,6 +32,11 @@ class SignalTable:
     def __len__(self) -> int:
         return len(self.account_id)
 
+    def take(self, rows: NDArray[np.integer] | NDArray[np.bool_]) -> SignalTable:
+        """Some of the accounts: a bool for each, or their places in the order wanted."""
+        columns = {name: column[rows] for name, column in self.columns.items()}
+        return SignalTable(self.account_id[rows], self.records[rows], columns)
+
     @classmethod
     def joined(cls, parts: Sequence[SignalTable], names: Sequence[str]) -> SignalTable:
         """Several tables, one after the other; no parts give no rows."""

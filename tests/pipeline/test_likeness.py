@@ -98,15 +98,11 @@ def test_nobody_is_company_to_itself_nor_is_anybody_of_the_list(honest: Honest) 
 def test_the_order_of_accounts_does_not_matter(honest: Honest) -> None:
     turn = np.arange(len(honest.told))[::-1]
 
-    def turned(table: SignalTable) -> SignalTable:
-        columns = {name: column[turn] for name, column in table.columns.items()}
-        return SignalTable(table.account_id[turn], table.records[turn], columns)
-
     alike, judgement = honest.alike, honest.judgement
     other = Likeness(
         alike.classes,
-        turned(alike.values),
-        turned(alike.ranks),
+        alike.values.take(turn),
+        alike.ranks.take(turn),
         alike.memberships[turn],
         shipped=alike.shipped,
     )

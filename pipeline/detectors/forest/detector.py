@@ -70,11 +70,11 @@ class ForestDetector:
 
         Without those that stand out at first; in a lake without attackers that is next to nobody.
         """
-        everybody = _rows(table, scorable(table))
+        everybody = table.take(scorable(table))
         reference = Reference.of(name, everybody, population or Population.empty())
         score, known, *_ = self._scores(everybody, reference)
         reference = reference.with_scores(score)
-        some = _rows(everybody, known)
+        some = everybody.take(known)
         first = self._mean(score[known], self.memberships(some, reference), reference)
         # Accounts without a score have a place in the ranks, and in the list as in `judge`.
         p_value = np.where(self._shallow(everybody), 1.0, np.nan)
@@ -82,7 +82,7 @@ class ForestDetector:
         out = np.nan_to_num(q_values(p_value), nan=1.0) <= TRIM_FDR
         if not out.any() or out.mean() > TRIM_SHARE:
             return reference
-        rest = _rows(everybody, ~out)
+        rest = everybody.take(~out)
         reference = Reference.of(name, rest, population or Population.empty())
         return reference.with_scores(self._scores(rest, reference)[0])
 
@@ -91,7 +91,7 @@ class ForestDetector:
         score, known, matrix, ranks = self._scores(table, reference)
         # Accounts of a large lake that were not read in detail stood out in nothing: they count in the list, at the end.
         p_value = np.where(scorable(table) & self._shallow(table), 1.0, np.nan)
-        kept = _rows(table, known)
+        kept = table.take(known)
         p_value[known] = self._p_values(score[known], self.memberships(kept, reference), reference)
         parts = np.zeros((len(table), matrix.shape[1]))
         parts[known] = np.round(self.forest.trees.contributions(matrix), DIGITS)
@@ -161,8 +161,3 @@ class ForestDetector:
         assert reference.score is not None
         centre, width = middle(reference.score.quantiles)
         return np.sqrt(worlds * forest.standard_null((score - centre) / width))
-
-
-def _rows(table: SignalTable, rows: NDArray[np.bool_] | NDArray[np.int64]) -> SignalTable:
-    columns = {name: values[rows] for name, values in table.columns.items()}
-    return SignalTable(table.account_id[rows], table.records[rows], columns)

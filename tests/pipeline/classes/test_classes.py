@@ -19,18 +19,12 @@ from pipeline.classes.mixture import Mixture, Prior, step
 from pipeline.classes.names import PORTRAITS, name_classes
 from pipeline.classes.space import SPACE
 from pipeline.detectors.reference import Distribution, Reference
-from pipeline.signals import SignalTable
 from pipeline.signals.every import EVERY
 
 
 @pytest.fixture(scope="module")
 def classes() -> Classes:
     return lakes.shipped()
-
-
-def rows_of(table: SignalTable, rows: np.ndarray) -> SignalTable:
-    columns = {name: column[rows] for name, column in table.columns.items()}
-    return SignalTable(table.account_id[rows], table.records[rows], columns)
 
 
 class TestMixture:
@@ -107,7 +101,7 @@ class TestMemberships:
         lake = lakes.lake(200, 3)
         order = np.random.default_rng(0).permutation(200)
         np.testing.assert_array_equal(
-            classes.assign(lake.ranks)[order], classes.assign(rows_of(lake.ranks, order))
+            classes.assign(lake.ranks)[order], classes.assign(lake.ranks.take(order))
         )
 
     def test_without_records_an_account_is_of_the_population(self, classes: Classes) -> None:

@@ -78,7 +78,7 @@ def test_ranks_are_mid_ranks_of_the_plain_definition() -> None:
 
 def test_few_accounts_to_rank_among_judge_nobody() -> None:
     found, lake = judged()
-    few = SignalTable(lake.account_id[:40], lake.records[:40], {n: v[:40] for n, v in lake.columns.items()})
+    few = lake.take(np.arange(40))
     nobody = judge_clusters(found.clusters, found.sums, few)
     assert np.isnan(nobody.score).all()
     assert np.isnan(nobody.p_value).all()
