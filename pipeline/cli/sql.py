@@ -152,7 +152,7 @@ def command(
             run_shell(session, Format(format_.value) if not format_.binary else Format.TABLE)
             return
         answer = session.ask(file.statement, values, about=about)
-        unknown = session.unknown_subjects(answer, values)
+        unknown = session.unknown_values(answer, values)
     _tell(answer, format_, out)
     for sentence in unknown:
         click.echo(sentence, err=True)

@@ -98,9 +98,9 @@ class Page:
         """Run a playbook, as this user, of the manifest that is looked at."""
         return self.console.queries.playbook(name, parameters, who=self.user.name, manifest=self.manifest)
 
-    def unknown_subjects(self, answer: Answer, parameters: dict[str, str]) -> list[str]:
+    def unknown_values(self, answer: Answer, parameters: dict[str, str]) -> list[str]:
         """Whom an answer without rows asked about although the lake knows no such account or cluster."""
-        return self.console.queries.unknown_subjects(
+        return self.console.queries.unknown_values(
             answer, parameters, who=self.user.name, manifest=self.manifest
         )
 

@@ -241,14 +241,14 @@ class Queries:
             pool.remember(key, answer)
         return answer
 
-    def unknown_subjects(
+    def unknown_values(
         self, answer: Answer, parameters: Mapping[str, object], *, who: str, manifest: int | None = None
     ) -> list[str]:
         """Whom an answer without rows asked about although the lake knows no such account or cluster."""
         if answer.table.num_rows:
             return []
         with self._session(self._pool(manifest), manifest) as session:
-            return session.unknown_subjects(answer, parameters, who=who)
+            return session.unknown_values(answer, parameters, who=who)
 
     def ask(
         self,

@@ -295,7 +295,7 @@ class Sandbox:
             file.statement, {**bound, **typed}, case=case, who=who, limits=limits, about={"playbook": name}
         )
 
-    def unknown_subjects(
+    def unknown_values(
         self,
         answer: Answer,
         parameters: Mapping[str, object],
@@ -307,12 +307,12 @@ class Sandbox:
 
         It is asked for in this session, and recorded like any question.
         """
-        from pipeline.warehouse.subjects import unknown_subjects
+        from pipeline.warehouse.unknown import unknown_values
 
         if answer.table.num_rows:
             return []
         about = {"why": f"record {answer.audit[:12]} has no rows"}
-        return unknown_subjects(
+        return unknown_values(
             parameters,
             lambda sql, values: self.ask(sql, values, case=case, who=who, about=about).table.num_rows > 0,
         )

@@ -175,7 +175,7 @@ class Shell:
             given[name] = value
         answer = self._session.playbook(words[0], given, case=self.case, limits=self._limits)
         self._show(answer)
-        for sentence in self._session.unknown_subjects(answer, given, case=self.case):
+        for sentence in self._session.unknown_values(answer, given, case=self.case):
             self._say(sentence)
 
     def _do_format(self, words: list[str]) -> None:

@@ -41,9 +41,16 @@ def _to_boolean(text: str) -> bool:
     return words[text.lower()]
 
 
+def _to_count(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise ValueError(text)
+    return number
+
+
 _CONVERTERS: dict[str, tuple[Callable[[str], object], str]] = {
     "text": (str, "any text"),
-    "integer": (int, "a whole number"),
+    "integer": (_to_count, "a whole number of at least 0"),
     "number": (float, "a number"),
     "boolean": (_to_boolean, "true or false"),
     "timestamp": (_to_timestamp, "a time such as 2026-01-31 or 2026-01-31T08:00:00Z (UTC)"),

@@ -81,7 +81,7 @@ def index(page: Page) -> Response:
         answer, problem = page.attempt(lambda: page.playbook(name, **given))
     unknown: list[str] = []
     if answer is not None:
-        unknown, problem = page.attempt(lambda: page.unknown_subjects(answer, given))
+        unknown, problem = page.attempt(lambda: page.unknown_values(answer, given))
     rows: list[dict[str, Any]] = answer.rows() if answer is not None else []
     return page.render(
         "playbook.html",

@@ -157,8 +157,29 @@ def test_an_empty_answer_about_nobody_says_so(full: Path, ask: Run) -> None:
     assert code == 0
     assert err.startswith("the lake has no alert 'alert-0'")
     assert "distillwatch alerts" in err
+    for name, value, known in (
+        ("benign_class", "chat, by hand", "case_queue_facets"),
+        ("decision", "Alert", "alert, allowed, clear and cannot_tell"),
+        ("subject_kind", "accounts", "account and cluster"),
+        ("verdict", "guilty", "attack, benign, allowed, undecided and none"),
+        ("detector", "oracle", "case_queue_facets"),
+    ):
+        code, _, err = ask("--lake", full, "case_queue", "--param", f"{name}={value}", "--format", "csv")
+        assert code == 0
+        assert err.startswith("the lake has no ")
+        assert repr(value) in err
+        assert known in err
+    # These are there, and of one of them nothing is found.
+    queue = ("case_queue", "--param", "decision=allowed", "--format", "csv")
+    assert ask("--lake", full, *queue)[1:][1] == ""
     # This one is there, and rests on no signals.
     assert ask("--lake", full, "alert_evidence", "--param", "alert_id=a1", "--format", "csv")[2] == ""
+
+
+def test_a_count_below_zero_is_refused_by_name(full: Path, ask: Run) -> None:
+    code, out, err = ask("--lake", full, "case_queue", "--param", "limit_rows=-1")
+    assert (code, out) == (2, "")
+    assert "parameter limit_rows is '-1'; it has to be a whole number of at least 0 (rows to show)" in err
 
 
 def test_a_query_of_ones_own_takes_parameters_as_text(full: Path, ask: Run) -> None:
