@@ -7,6 +7,7 @@
 --   released_at timestamp: when it became available (UTC)
 --   days number = 1: how long after the release to look, and at most how long before
 --   min_records integer = 20: records needed on each side of the release
+--   least_share number = 0.4: share of its later records that must go to the new model; 0 shows everybody who tried it
 --   limit_rows integer = 100: rows to show
 -- grain: one row per account with enough records on both sides, the largest move first
 -- reads: records, safe_div
@@ -49,5 +50,6 @@ select
 from sides
 cross join everybody
 where sides.records_before >= $min_records and sides.records_after >= $min_records and sides.on_new_model > 0
+  and sides.on_new_model >= $least_share * sides.records_after
 order by share_after desc, sides.on_new_model desc, sides.account_id
 limit $limit_rows;

@@ -5,13 +5,16 @@
 -- parameters:
 --   min_days integer = 3: days with records
 --   min_records integer = 50: records in all
---   least_flatness number = 0.9: evenness of the hours, from 0 to 1
+--   least_flatness number = 0.95: evenness of the hours, from 0 to 1; 0.95 is that of 20 hours used alike, 0.9 that of 17, as of many who sleep
 --   limit_rows integer = 100: rows to show
 -- grain: one row per account, the flattest first
 -- reads: window_deltas, hour_flatness
 -- detects: programs, and operators that rotate accounts so that each rests and the whole does not (look at clusters)
 -- does not detect: programs that keep office hours, as careful harvests do
--- false positives: every service with users around the world; monitoring; batch queues
+-- false positives: every service with users around the world; monitoring; batch queues. By default 13
+--   of 360 accounts of a simulated lake are shown, 7 of them attackers (`simulate --attack-share 0.1 --accounts 360 --records
+--   26000 --seed 7`), and 7 of 360 of one without any (`--attack-share 0 --seed 991`); at 0.9, 42 and 41. Few records look
+--   less even than they are: an account that never rests needs about a hundred
 -- next step: `account_hours`; `list_workers` for those of them that never ask again
 with days as (
   select

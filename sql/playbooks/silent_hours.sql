@@ -9,7 +9,7 @@
 -- reads: window_deltas, raw.lake, safe_div
 -- detects: outages, producers that stopped, records that were lost before they reached the log
 -- does not detect: one silent producer among many; a silence that goes on until now, as no window follows it
--- false positives: nights and holidays of a small service; the lake's newest window, which is not over yet
+-- false positives: nights and holidays of a small service; the lake's first and newest windows, which are not whole
 -- next step: `data_freshness_and_gaps`; what is missing there changes scores of accounts active then
 with numbered as materialized (
   -- Groups of numbers take a third of the memory that groups of names take.

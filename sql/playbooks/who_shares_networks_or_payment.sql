@@ -12,7 +12,8 @@
 -- does not detect: operators that keep networks and payment apart; accounts linked through a third one (run it for
 --   each account found); records older than what is landed
 -- false positives: offices, universities, cloud regions and carriers share networks; a company pays for many accounts.
---   `accounts_with_it` says how common the thing is: 2 of 2 is a finding, 2 of 150 is an office
+--   `accounts_with_it` says how common the thing is: 2 of 2 is a finding, 2 of 150 is an office. Who shares a payment or
+--   two networks and not the organisation is rarely a colleague
 -- next step: `account_timeline` of the accounts found side by side; `clusters` for what scoring linked
 with mine as (
   unpivot (

@@ -8,12 +8,13 @@ import os
 from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from pipeline.assembly import engine_for
@@ -284,6 +285,27 @@ class Planted:
         columns = [column[0] for column in cursor.description]
         return [dict(zip(columns, row, strict=True)) for row in cursor.fetchall()]
 
+    @cached_property
+    def landed(self) -> list[dict[str, Any]]:
+        """Every record in the files of the segments, in order of the log: what answers are computed anew from."""
+        files = sorted((self.path / "segments").glob("**/*.parquet"))
+        rows = [row for file in files for row in pq.read_table(file).to_pylist()]
+        return [row for row in rows if row["kind"] == "record"]
+
+    def records_of(self, *accounts: str) -> list[dict[str, Any]]:
+        """Those of some accounts, in order of time."""
+        found = [row for row in self.landed if row["account_id"] in accounts]
+        return sorted(found, key=lambda row: (row["event_time"], row["request_id"], row["offset"]))
+
+    def stored(self, name: str) -> list[dict[str, Any]]:
+        """Rows of the files that the manifest names for a result table."""
+        return [row for file in Lake.open(self.path).snapshot().table_files(name) for row in _rows(file)]
+
+
+def _rows(file: Path) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = pq.read_table(file).to_pylist()
+    return rows
+
 
 def make_planted(folder: Path, settings: WorldSettings = WORLD) -> None:
     """Write log, labels and lake."""
@@ -296,28 +318,37 @@ def make_planted(folder: Path, settings: WorldSettings = WORLD) -> None:
 
 
 @pytest.fixture(scope="session")
-def planted(tmp_path_factory: pytest.TempPathFactory) -> Planted:
-    """Made once per session, or once for both versions of DuckDB: `tools/test_sql.py` names a folder to share."""
-    return _made("planted", WORLD, tmp_path_factory)
+def made(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], None]], Path]:
+    """Gives a folder that is filled once per session, or once for both versions of DuckDB: `tools/test_sql.py` names one."""
+
+    def once(name: str, make: Callable[[Path], None]) -> Path:
+        shared = os.environ.get("DISTILLWATCH_PLANTED")
+        folder = (Path(shared) if shared else tmp_path_factory.mktemp("made")) / name
+        folder.mkdir(exist_ok=True)
+        # Several processes of one run may ask for it at once: the first makes it, the others wait.
+        with (folder / ".making").open("w") as making:
+            fcntl.flock(making, fcntl.LOCK_EX)
+            if not (folder / "made").exists():
+                make(folder)
+                (folder / "made").touch()
+        return folder
+
+    return once
 
 
 @pytest.fixture(scope="session")
-def peaceful(tmp_path_factory: pytest.TempPathFactory) -> Planted:
-    """A lake without any attacker, made as seldom."""
-    return _made("peaceful", PEACE, tmp_path_factory)
+def planted(made: Callable[[str, Callable[[Path], None]], Path]) -> Planted:
+    """A lake with attackers of every kind."""
+    return opened(made("planted", make_planted))
 
 
-def _made(name: str, settings: WorldSettings, tmp_path_factory: pytest.TempPathFactory) -> Planted:
-    shared = os.environ.get("DISTILLWATCH_PLANTED")
-    folder = Path(shared) if shared else tmp_path_factory.mktemp("planted")
-    # What was shared before there were two lies in the folder itself.
-    folder = folder if name == "planted" else folder / name
-    folder.mkdir(exist_ok=True)
-    # Several processes of one run may ask for it at once: the first makes it, the others wait.
-    with (folder / ".making").open("w") as making:
-        fcntl.flock(making, fcntl.LOCK_EX)
-        if not (folder / "made").exists():
-            make_planted(folder, settings)
-            (folder / "made").touch()
+@pytest.fixture(scope="session")
+def peaceful(made: Callable[[str, Callable[[Path], None]], Path]) -> Planted:
+    """A lake without any attacker."""
+    return opened(made("peaceful", lambda folder: make_planted(folder, PEACE)))
+
+
+def opened(folder: Path) -> Planted:
+    """What `make_planted` made."""
     labels = {label.account_id: label for label in read_labels(folder / "labels.jsonl")}
     return Planted(folder / "lake", labels, connect(folder / "lake"))

@@ -6,6 +6,7 @@ What "quiet" means is said per playbook: a hunting question always has a last ro
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -75,7 +76,7 @@ def attackers(planted: Planted, rows: list[dict[str, Any]]) -> list[bool]:
     return [planted.attacks(row["account_id"]) for row in rows]
 
 
-def test_the_queue_begins_with_attackers(planted: Planted) -> None:
+def test_the_queue_begins_with_attackers(planted: Planted, peaceful: Planted) -> None:
     rows = planted.ask("case_queue", decision="alert")
     accounts = [row["subject_id"] for row in rows if row["subject_kind"] == "account"]
     assert len(accounts) >= 8
@@ -89,6 +90,16 @@ def test_the_queue_begins_with_attackers(planted: Planted) -> None:
     }
     assert facets["subject_kind", "account"] == len(accounts)
     assert facets["subject_kind", "cluster"] == 1
+    # Where nobody attacks there is nothing to look at, and the facets count the others.
+    assert not peaceful.ask("case_queue", decision="alert")
+    decisions = {
+        row["facet_value"]: row["subjects"]
+        for row in peaceful.ask("case_queue_facets")
+        if row["facet"] == "decision"
+    }
+    judged = [*peaceful.stored("account_scores"), *peaceful.stored("cluster_scores")]
+    assert decisions == Counter(row["decision"] for row in judged)
+    assert "alert" not in decisions
 
 
 def test_the_alerted_cluster_is_the_hydra(planted: Planted) -> None:
@@ -110,7 +121,7 @@ def test_the_alerted_cluster_is_the_hydra(planted: Planted) -> None:
     assert sum(row["records"] for row in days) == summary["records"]
 
 
-def test_list_workers_are_harvests(planted: Planted) -> None:
+def test_list_workers_are_harvests(planted: Planted, peaceful: Planted) -> None:
     rows = planted.ask("list_workers")
     accounts = [row["account_id"] for row in rows]
     assert set(planted.of("harvest", least=50)) <= set(accounts)
@@ -119,15 +130,20 @@ def test_list_workers_are_harvests(planted: Planted) -> None:
     assert np.mean(attackers(planted, rows)) >= 0.5
     # Quiet: nobody who converses; what is left are jobs over many documents, research and evaluation.
     assert not set(planted.counts(accounts)) & CONVERSATIONS
+    assert len(peaceful.ask("list_workers")) <= 0.03 * len(peaceful.labels)
 
 
-def test_groups_are_the_hydra(planted: Planted) -> None:
+def test_groups_are_the_hydra(planted: Planted, peaceful: Planted) -> None:
     rows = planted.ask("groups_behind_one_network_or_payment")
     assert set(planted.counts(rows[0]["account_ids"])) == {"hydra"}
     pure = [set(row["account_ids"]) for row in rows if set(planted.counts(row["account_ids"])) == {"hydra"}]
     assert len(set.union(*pure)) >= len(planted.of("hydra")) / 2
     # Quiet: at most a third of the groups is something else.
     assert len(rows) - len(pure) <= len(rows) / 3
+    # Strangers in one office are less of a coincidence than a hydra is.
+    others = peaceful.ask("groups_behind_one_network_or_payment")
+    assert len(others) <= 2
+    assert all(row["deviations"] < 0.6 * rows[0]["deviations"] for row in others)
 
 
 def test_new_accounts_alike_are_the_hydra(planted: Planted, peaceful: Planted) -> None:
@@ -143,7 +159,32 @@ def test_new_accounts_alike_are_the_hydra(planted: Planted, peaceful: Planted) -
     assert len(peaceful.ask("new_accounts_that_behave_alike")) <= 0.01 * len(peaceful.labels)
 
 
-def test_who_shares_leads_from_one_member_to_others(planted: Planted) -> None:
+def test_who_shares_leads_from_one_member_to_others(planted: Planted, peaceful: Planted) -> None:
+    """As it is asked by default, and with a bound that leaves out carriers."""
+
+    def tied(lake: Planted, account: str) -> int:
+        """Others with the same payment or two of the same networks, and not of the same organisation."""
+        rows = lake.ask("who_shares_networks_or_payment", account_id=account)
+        colleagues = {row["account_id"] for row in rows if row["kind"] == "organization_id"}
+        return len(
+            {
+                row["account_id"]
+                for row in rows
+                if row["kind"] == "payment_id" or (row["kind"] == "client_network" and row["n_shared"] >= 2)
+            }
+            - colleagues
+        )
+
+    rarest = [
+        planted.kind(row["account_id"])
+        for account in planted.of("hydra")
+        for row in planted.ask("who_shares_networks_or_payment", account_id=account)[:3]
+    ]
+    assert np.mean([kind == "hydra" for kind in rarest]) > 0.8
+    assert np.median([tied(planted, account) for account in planted.of("hydra")]) >= 3
+    honest = [tied(peaceful, account) for account in sorted(peaceful.labels)[::9]]
+    assert len(honest) >= 40
+    assert np.mean([number > 0 for number in honest]) <= 0.05
     found: list[bool] = []
     for account in planted.of("hydra"):
         rows = planted.ask("who_shares_networks_or_payment", account_id=account, most_accounts=6)
@@ -153,7 +194,7 @@ def test_who_shares_leads_from_one_member_to_others(planted: Planted) -> None:
     assert np.mean(found) >= 0.6
 
 
-def test_pivots_are_found_first(planted: Planted, examples: dict[str, str]) -> None:
+def test_pivots_are_found_first(planted: Planted, peaceful: Planted, examples: dict[str, str]) -> None:
     (row,) = planted.ask("pivots_after_a_release")
     assert row["model"] == examples["model"]
     assert planted.kind(row["moved_most"][0]) == "pivot"
@@ -162,7 +203,15 @@ def test_pivots_are_found_first(planted: Planted, examples: dict[str, str]) -> N
     moved = planted.ask("model_pivot", model=row["model"], released_at=row["first_seen"])
     assert planted.kind(moved[0]["account_id"]) == "pivot"
     assert moved[0]["share_after"] > 5 * moved[0]["share_of_everybody"]
-    assert sum(each["share_after"] > 0.4 and not planted.attacks(each["account_id"]) for each in moved) <= 3
+    assert sum(not planted.attacks(each["account_id"]) for each in moved) <= 3
+    assert row["largest_share"] > 0.9
+    # A model that is liked draws as many where nobody attacks, and nobody with nearly all of the traffic.
+    (liked,) = peaceful.ask("pivots_after_a_release")
+    assert liked["pivots"] <= liked["accounts"] / 8
+    assert liked["largest_share"] < 0.8
+    tried = peaceful.ask("model_pivot", model=liked["model"], released_at=liked["first_seen"])
+    assert len(tried) <= 0.02 * len(peaceful.labels)
+    assert all(each["share_after"] < 0.8 for each in tried)
 
 
 def test_what_changed_names_the_model(planted: Planted, examples: dict[str, str]) -> None:
@@ -177,22 +226,28 @@ def test_what_changed_names_the_model(planted: Planted, examples: dict[str, str]
     assert np.median(others) < 0.1
 
 
-def test_repeated_draws_are_harvests_research_or_evaluation(planted: Planted) -> None:
+def test_repeated_draws_are_harvests_research_or_evaluation(planted: Planted, peaceful: Planted) -> None:
     rows = planted.ask("prompts_sampled_many_times")
     kinds = planted.counts(row["account_id"] for row in rows)
     assert kinds["pivot"] + kinds["careful_harvest"] >= 1
     # Quiet: nobody else, and few.
     assert set(kinds) <= {"pivot", "careful_harvest", "slow_drip", "researcher", "evaluation_harness"}
     assert len(rows) <= 10
+    assert len(peaceful.ask("prompts_sampled_many_times")) <= 0.03 * len(peaceful.labels)
 
 
-def test_diluted_accounts_come_first_with_resellers(planted: Planted) -> None:
+def test_diluted_accounts_come_first_with_resellers(planted: Planted, peaceful: Planted) -> None:
     accounts = [row["account_id"] for row in planted.ask("diluted_accounts")]
     assert set(planted.of("diluted", least=50)) <= set(accounts[:15])
     assert planted.kind(accounts[0]) == "diluted"
     # Quiet as far as it can be: up to the last diluted account nobody but resellers, who are the same honestly.
     last = max(accounts.index(account) for account in planted.of("diluted", least=50))
     assert set(planted.counts(accounts[: last + 1])) <= {"diluted", "reseller", "hydra"}
+    for lake in (planted, peaceful):
+        rows = lake.ask("diluted_accounts")
+        assert len(rows) <= 0.05 * len(lake.labels)
+        kinds = lake.counts(row["account_id"] for row in rows)
+        assert kinds["diluted"] + kinds["reseller"] >= 0.8 * len(rows)
 
 
 def test_a_list_is_asked_once_and_a_bot_repeats_itself(planted: Planted) -> None:
@@ -205,8 +260,15 @@ def test_a_list_is_asked_once_and_a_bot_repeats_itself(planted: Planted) -> None
     assert min(lists) > 0.97
     # Quiet: a bot answers the same questions again and again.
     assert np.median(bots) < 0.8
-    assert not planted.ask("repeated_prompts", account_id=planted.of("harvest")[0], min_times=3)
-    assert planted.ask("repeated_prompts", account_id=planted.of("support_bot")[0], min_times=3)
+    assert not any(
+        planted.ask("repeated_prompts", account_id=account) for account in planted.of("harvest", least=50)
+    )
+    bot = planted.of("support_bot")[0]
+    rows = planted.ask("repeated_prompts", account_id=bot)
+    counts = Counter(f"{row['prompt_hash']:016x}" for row in planted.records_of(bot))
+    assert {row["prompt"]: row["times"] for row in rows}.items() <= counts.items()
+    assert [row["times"] for row in rows] == sorted(counts.values(), reverse=True)[: len(rows)]
+    assert rows
 
 
 def test_templates_are_filled_anew_by_a_list(planted: Planted) -> None:
@@ -290,11 +352,14 @@ def test_quiet_long_running_accounts_are_attackers_more_often_than_others(
     assert len(peaceful.ask("quiet_long_running_accounts")) <= 0.06 * len(peaceful.labels)
 
 
-def test_round_the_clock_accounts_hold_the_harvests(planted: Planted) -> None:
-    accounts = [row["account_id"] for row in planted.ask("round_the_clock_accounts")]
-    assert len(set(planted.of("harvest", least=50)) & set(accounts[:20])) >= 4
-    # Quiet: people sleep, and so do their agents.
-    assert not set(planted.counts(accounts[:20])) & {"tutoring", "coding_agent", "chat"}
+def test_round_the_clock_accounts_hold_the_harvests(planted: Planted, peaceful: Planted) -> None:
+    rows = planted.ask("round_the_clock_accounts")
+    accounts = [row["account_id"] for row in rows]
+    assert len(set(planted.of("harvest", least=50)) & set(accounts)) >= 4
+    assert np.mean(attackers(planted, rows)) >= 0.5
+    # Quiet: people sleep, and so do their agents; few of a lake that nobody attacks do not.
+    assert not set(planted.counts(accounts)) & {"tutoring", "coding_agent", "chat"}
+    assert len(peaceful.ask("round_the_clock_accounts")) <= 0.03 * len(peaceful.labels)
 
 
 def test_sessions_of_people_cohere_and_lists_do_not(planted: Planted) -> None:
