@@ -76,6 +76,21 @@ def hour(row: dict[str, Any]) -> datetime:
     return moment.replace(minute=0, second=0, microsecond=0)
 
 
+@pytest.fixture(scope="module")
+def topics(planted: Planted) -> dict[str, Counter[int]]:
+    """Records of every account by topic, of the windows' files."""
+    counts: dict[str, Counter[int]] = defaultdict(Counter)
+    for file in (planted.path / "rollups").glob("**/*.windows.parquet"):
+        for row in pq.read_table(file, columns=["account_id", "topic_count"]).to_pylist():
+            counts[row["account_id"]].update({each["bucket"]: each["count"] for each in row["topic_count"]})
+    return counts
+
+
+def digest(text: str) -> str:
+    """What chooses at random, and always the same."""
+    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
+
+
 def hexadecimal(value: int | None) -> str | None:
     return None if value is None else f"{value:016x}"
 
@@ -235,6 +250,88 @@ def test_provenance_names_the_file_and_the_offsets_of_every_record(planted: Plan
         assert row["records_in_all"] == file.num_rows
 
 
+def test_topics_are_counted_beside_those_of_the_class(
+    planted: Planted, topics: dict[str, Counter[int]], account: str
+) -> None:
+    scores = planted.stored("account_scores")
+    (theirs,) = (row["benign_class"] for row in scores if row["account_id"] == account)
+    peers = [
+        row["account_id"]
+        for row in scores
+        if row["decision"] in {"clear", "allowed"}
+        and theirs in {None, row["benign_class"]}
+        and row["account_id"] != account
+    ]
+    peers = sorted(peers, key=digest)[:40]
+    of_class = sum((topics[peer] for peer in peers), Counter[int]())
+    rows = planted.ask("topic_coverage_against_class", account_id=account)
+    assert [row["topic"] for row in rows] == sorted({*topics[account], *of_class})
+    for row in rows:
+        assert row["records"] == topics[account][row["topic"]]
+        assert row["class_records"] == of_class[row["topic"]]
+        assert row["class_accounts"] == sum(row["topic"] in topics[peer] for peer in peers)
+        assert row["share_of_class_accounts"] == pytest.approx(row["class_accounts"] / len(peers))
+        assert (row["benign_class"], row["class_accounts_in_all"]) == (theirs, len(peers))
+
+
+THINGS = {
+    "prompt": "prompt_hash",
+    "template": "template_hash",
+    "system_prompt": "system_prompt_hash",
+    "client_network": "client_network",
+    "user_agent": "user_agent",
+    "payment_id": "payment_id",
+    "organization_id": "organization_id",
+    "model": "model",
+    "country": "country",
+}
+
+
+def test_two_accounts_have_in_common_what_both_used(planted: Planted) -> None:
+    hydra, chat = planted.of("hydra"), planted.of("chat")
+    in_common = 0
+    for one, other in ((hydra[0], hydra[1]), (hydra[0], hydra[2]), (hydra[0], chat[0]), (chat[0], chat[1])):
+        rows = {
+            row["kind"]: row
+            for row in planted.ask("overlap_between_accounts", account_a=one, account_b=other)
+        }
+        for kind, name in THINGS.items():
+            a, b = (
+                Counter(row[name] for row in planted.records_of(account) if row[name] is not None)
+                for account in (one, other)
+            )
+            if not a or not b:
+                assert kind not in rows
+                continue
+            row, both = rows[kind], set(a) & set(b)
+            assert (row["of_a"], row["of_b"], row["of_both"]) == (len(a), len(b), len(both))
+            assert row["jaccard"] == pytest.approx(len(both) / len({*a, *b}))
+            assert row["share_of_records_a"] == pytest.approx(
+                sum(a[each] for each in both) / a.total(), abs=1e-9
+            )
+            in_common += len(both)
+    assert in_common >= 8
+
+
+def test_a_trait_is_used_by_whoever_has_it(planted: Planted, account: str) -> None:
+    records = planted.records_of(account)
+    for kind, name in THINGS.items():
+        value = Counter(row[name] for row in records if row[name] is not None).most_common(1)
+        if not value:
+            continue
+        users = grouped((row for row in planted.landed if row[name] == value[0][0]), "account_id")
+        shown = value[0][0] if isinstance(value[0][0], str) else hexadecimal(value[0][0])
+        rows = planted.ask("who_uses", kind=kind, shared_value=shown, limit_rows=1000)
+        assert {row["account_id"]: row["records_with_it"] for row in rows} == {
+            user: len(theirs) for (user,), theirs in users.items()
+        }
+        assert {row["accounts_with_it"] for row in rows} == {len(users)}
+        for row in rows:
+            assert (row["first_seen_with_it"], row["last_seen_with_it"]) == times(users[(row["account_id"],)])
+    # Quiet: nobody uses what is not there.
+    assert not planted.ask("who_uses", kind="client_network", shared_value="nowhere")
+
+
 # A case: one account, or a cluster as if it were one
 
 
@@ -281,6 +378,36 @@ def test_repeats_of_a_case(planted: Planted, subject: str) -> None:
         assert row["records"] == row["times"] * len(used_by)
         assert row["in_several_accounts"] == sum(accounts > 1 for accounts in used_by)
         assert row["most_accounts"] == max(used_by)
+
+
+def test_topics_of_a_case_beside_accounts_of_its_class(
+    planted: Planted, topics: dict[str, Counter[int]], subject: str
+) -> None:
+    accounts = accounts_of(planted, subject)
+    rows = planted.ask("case_topics", subject=subject)
+    told: dict[str, dict[str, Counter[int]]] = {
+        "subject": defaultdict(Counter),
+        "class": defaultdict(Counter),
+    }
+    for row in rows:
+        told[row["role"]][row["account_id"]][row["topic"]] = row["records"]
+    assert told["subject"] == {account: topics[account] for account in accounts}
+    scores = planted.stored("account_scores")
+    others = [
+        row
+        for row in scores
+        if row["decision"] == "clear" and row["records"] >= 50 and row["account_id"] not in accounts
+    ]
+    # The class of most records, of those with five accounts to compare with.
+    sizes: Counter[str] = Counter()
+    for row in scores:
+        peers = sum(each["benign_class"] == row["benign_class"] for each in others)
+        if row["account_id"] in accounts and row["benign_class"] and peers >= 5:
+            sizes[row["benign_class"]] += row["records"]
+    name = min(sizes, key=lambda each: (-sizes[each], each), default=None)
+    chosen = [row["account_id"] for row in others if name in {None, row["benign_class"]}]
+    assert told["class"] == {account: topics[account] for account in sorted(chosen, key=digest)[:80]}
+    assert {row["benign_class"] for row in rows} == {name}
 
 
 def test_networks_of_a_case_and_who_else_uses_them(planted: Planted, subject: str) -> None:
@@ -464,9 +591,6 @@ def test_identifiers_are_everybodys(planted: Planted) -> None:
 def test_the_background_of_a_case_is_of_accounts_that_were_judged_clear(
     planted: Planted, subject: str
 ) -> None:
-    def digest(text: str) -> str:
-        return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
-
     others = [
         row["account_id"]
         for row in planted.stored("account_scores")

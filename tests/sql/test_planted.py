@@ -1,12 +1,15 @@
 """Every playbook on one simulated, landed and scored lake: it finds who was planted and is quiet on the others.
 
-What "quiet" means is said per playbook: a hunting question always has a last row.
+What "quiet" means is said per playbook: a hunting question always has a last row. `TESTED` says which test holds each.
 """
 
 from __future__ import annotations
 
+import ast
 import json
 from collections import Counter
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,6 +33,115 @@ NOTHING_THERE = {
     "replacement_accounts": "nobody was closed",
     "verdict_history": "nobody has decided anything",
 }
+
+
+# Of each playbook the tests that see it find who or what was planted and stay quiet otherwise ...
+FINDS = {
+    "account_hours": "test_descriptions::test_a_harvest_works_at_more_hours_than_people_do",
+    "account_repeats": "test_planted::test_a_list_is_asked_once_and_a_bot_repeats_itself",
+    "accounts_named_by_others": "test_aftermath::test_a_partner_finds_the_exported_accounts_by_their_marks",
+    "alerts_of_an_account": "test_aftermath::test_alerts_of_an_account_are_its_own_and_its_clusters",
+    "allow_list": "test_aftermath::test_the_allow_list_says_what_stands",
+    "case_alerts": "test_aftermath::test_alerts_of_an_account_are_its_own_and_its_clusters",
+    "case_edges": "test_descriptions::test_edges_of_a_case_are_those_of_its_cluster",
+    "case_networks": "test_descriptions::test_networks_of_the_hydra_are_shared_inside_it",
+    "case_queue": "test_planted::test_the_queue_begins_with_attackers",
+    "case_queue_facets": "test_planted::test_the_queue_begins_with_attackers",
+    "case_records": "test_descriptions::test_records_to_read_are_those_that_alerts_name",
+    "cluster_graph": "test_planted::test_the_alerted_cluster_is_the_hydra",
+    "cluster_summary": "test_planted::test_the_alerted_cluster_is_the_hydra",
+    "coverage_growth": "test_planted::test_coverage_of_a_harvest_does_not_bend",
+    "data_freshness_and_gaps": "test_aftermath::test_what_is_lost_late_or_rejected_comes_first",
+    "dead_letters_by_reason": "test_aftermath::test_a_broken_producer_is_told_reason_by_reason",
+    "diluted_accounts": "test_planted::test_diluted_accounts_come_first_with_resellers",
+    "dilution_inside_an_account": "test_planted::test_a_diluted_account_has_a_part_most_specialists_lack",
+    "groups_behind_one_network_or_payment": "test_planted::test_groups_are_the_hydra",
+    "identifiers_to_export": "test_aftermath::test_identifiers_of_attackers_leave_the_house_and_no_others",
+    "list_workers": "test_planted::test_list_workers_are_harvests",
+    "members_of_a_cluster": "test_planted::test_the_alerted_cluster_is_the_hydra",
+    "model_pivot": "test_planted::test_pivots_are_found_first",
+    "new_accounts_that_behave_alike": "test_planted::test_new_accounts_alike_are_the_hydra",
+    "overlap_between_accounts": "test_planted::test_overlap_is_larger_within_the_hydra",
+    "overturned_alerts": "test_aftermath::test_overturned_alerts_are_those_of_the_benign_and_the_allowed",
+    "pivots_after_a_release": "test_planted::test_pivots_are_found_first",
+    "prompts_sampled_many_times": "test_planted::test_repeated_draws_are_harvests_research_or_evaluation",
+    "quiet_long_running_accounts": "test_planted::test_quiet_long_running_accounts_are_attackers_more_often_than_others",
+    "repeated_prompts": "test_planted::test_a_list_is_asked_once_and_a_bot_repeats_itself",
+    "replacement_accounts": "test_aftermath::test_the_successor_of_a_closed_account_is_found",
+    "research_or_harvest": "test_planted::test_research_leans_less_to_harvests_than_they_do",
+    "round_the_clock_accounts": "test_planted::test_round_the_clock_accounts_hold_the_harvests",
+    "scores_over_time": "test_aftermath::test_scores_over_time_are_those_of_the_scoring_and_of_every_alert",
+    "session_coherence": "test_planted::test_sessions_of_people_cohere_and_lists_do_not",
+    "silent_hours": "test_aftermath::test_an_outage_is_found_and_usual_hours_are_not",
+    "similar_accounts": "test_planted::test_similar_accounts_of_a_harvest_are_attackers_more_often_than_others",
+    "template_slots": "test_planted::test_templates_are_filled_anew_by_a_list",
+    "verdict_history": "test_aftermath::test_the_history_of_verdicts_is_theirs",
+    "what_changed": "test_planted::test_what_changed_names_the_model",
+    "who_shares_networks_or_payment": "test_planted::test_who_shares_leads_from_one_member_to_others",
+    "who_uses": "test_descriptions::test_a_trait_is_used_by_whoever_has_it",
+    "why_flagged": "test_planted::test_why_flagged_begins_with_what_drove_the_score_and_else_with_an_end_of_a_ranking",
+}
+
+# ... or that hold its figures against the files of the lake, where it describes.
+DESCRIBES = {
+    "account_hours": "test_descriptions::test_hours_are_counted",
+    "account_networks": "test_descriptions::test_networks_are_what_was_used_together",
+    "account_parameters": "test_descriptions::test_settings_are_those_of_the_records",
+    "account_records": "test_descriptions::test_records_are_the_ones_asked_for",
+    "account_summary": "test_agreement::test_topics_entropy_coverage_and_shares",
+    "account_timeline": "test_descriptions::test_windows_are_sums_of_their_records",
+    "alert_evidence": "test_planted::test_an_alert_explains_its_score_and_names_its_records",
+    "alert_records": "test_planted::test_an_alert_explains_its_score_and_names_its_records",
+    "case_accounts": "test_descriptions::test_accounts_of_a_case",
+    "case_benign_prompts": "test_descriptions::test_the_background_of_a_case_is_of_accounts_that_were_judged_clear",
+    "case_chains": "test_aftermath::test_what_is_lost_late_or_rejected_comes_first",
+    "case_networks": "test_descriptions::test_networks_of_a_case_and_who_else_uses_them",
+    "case_parameters": "test_descriptions::test_settings_of_a_case",
+    "case_prompts": "test_descriptions::test_prompts_of_a_case_are_its_newest_records_with_their_vectors",
+    "case_provenance": "test_descriptions::test_segments_of_a_case",
+    "case_repeats": "test_descriptions::test_repeats_of_a_case",
+    "case_scores": "test_aftermath::test_scores_over_time_are_those_of_the_scoring_and_of_every_alert",
+    "case_timeline": "test_descriptions::test_windows_of_a_case",
+    "case_topics": "test_descriptions::test_topics_of_a_case_beside_accounts_of_its_class",
+    "cluster_timeline": "test_descriptions::test_days_of_a_cluster_and_when_its_members_joined",
+    "identifiers_in_use": "test_descriptions::test_identifiers_are_everybodys",
+    "members_of_a_cluster": "test_descriptions::test_days_of_a_cluster_and_when_its_members_joined",
+    "overlap_between_accounts": "test_descriptions::test_two_accounts_have_in_common_what_both_used",
+    "provenance_of_an_account": "test_descriptions::test_provenance_names_the_file_and_the_offsets_of_every_record",
+    "topic_coverage_against_class": "test_descriptions::test_topics_are_counted_beside_those_of_the_class",
+    "what_a_class_looks_like": "test_descriptions::test_a_class_looks_as_its_accounts_do",
+}
+
+# Topics of which a playbook looks for somebody or something: a description would not do.
+HUNTING = {"hunt"}
+
+
+@cache
+def bodies(module: str) -> dict[str, str]:
+    """Functions of a module beside this one, and their text."""
+    text = (Path(__file__).parent / f"{module}.py").read_text(encoding="utf-8")
+    functions = [node for node in ast.parse(text).body if isinstance(node, ast.FunctionDef)]
+    lines = text.splitlines()
+    return {node.name: "\n".join(lines[node.lineno - 1 : node.end_lineno]) for node in functions}
+
+
+def body(test: str) -> str:
+    """The text of ``module::name``; empty when there is no such test."""
+    module, _, name = test.partition("::")
+    return bodies(module).get(name, "")
+
+
+def test_every_playbook_is_held_by_a_test_on_planted_traffic() -> None:
+    names = {file.name for file in PLAYBOOKS}
+    assert names - {*FINDS, *DESCRIBES} == set(), "write a test on planted traffic, and say here which it is"
+    assert {*FINDS, *DESCRIBES} - names == set(), "there is no such playbook"
+    hunting = {file.name for file in PLAYBOOKS if file.header["topic"] in HUNTING}
+    assert hunting - set(FINDS) == set(), "who hunts has to find somebody, and to stay quiet on the others"
+    for tests in (FINDS, DESCRIBES):
+        for name, test in tests.items():
+            assert f'"{name}"' in body(test), f"{test} does not ask {name}"
+    for test in set(FINDS.values()):
+        assert "# Quiet" in body(test), f"{test} does not say on whom it stays quiet"
 
 
 @pytest.fixture(scope="module")
@@ -279,6 +391,7 @@ def test_templates_are_filled_anew_by_a_list(planted: Planted) -> None:
     lists = [fresh(account) for account in planted.of("harvest", least=50)]
     bots = [fresh(account) for account in planted.of("support_bot", least=50)]
     assert min(lists) > 0.97
+    # Quiet: a bot fills the same slots again.
     assert np.median(bots) < np.median(lists) - 0.1
 
 
@@ -370,6 +483,7 @@ def test_sessions_of_people_cohere_and_lists_do_not(planted: Planted) -> None:
     lists = [coherence(account) for account in planted.of("harvest", "reasoning_harvest")[:6]]
     people = [coherence(account) for account in planted.of("tutoring", "coding_agent")[:6]]
     assert np.median(lists) < 0.05
+    # Quiet: what people ask next belongs to what they asked before.
     assert np.median(people) > 0.2
 
 
@@ -382,6 +496,7 @@ def test_research_leans_less_to_harvests_than_they_do(planted: Planted) -> None:
     harvests = [lean(account) for account in planted.of("harvest", "reasoning_harvest", least=50)]
     research = [lean(account) for account in planted.of("researcher", "evaluation_harness", least=50)]
     assert min(harvests) > 0.5
+    # Quiet: research and evaluation lean to it on fewer points.
     assert np.median(research) < np.median(harvests) - 0.2
 
 
@@ -394,6 +509,7 @@ def test_coverage_of_a_harvest_does_not_bend(planted: Planted) -> None:
     harvests = [growth(account) for account in planted.of("harvest", least=50)]
     specialists = [growth(account) for account in planted.of("tutoring", "coding_agent", "niche", least=50)]
     assert min(share for share, _ in harvests) > 0.97
+    # Quiet: specialists have met their topics by then.
     assert np.median([topics for _, topics in harvests]) > 2 * np.median(
         [topics for _, topics in specialists]
     )
@@ -462,6 +578,13 @@ def test_similar_accounts_of_a_harvest_are_attackers_more_often_than_others(plan
         for row in planted.ask("similar_accounts", account_id=account, limit_rows=5)
     ]
     assert np.mean(found) > 1.5 * share
+    # Quiet: of accounts that are like a person's at work, hardly any attack.
+    honest = [
+        planted.attacks(row["account_id"])
+        for account in planted.of("tutoring", "coding_agent", least=50)
+        for row in planted.ask("similar_accounts", account_id=account, limit_rows=5)
+    ]
+    assert np.mean(honest) < 0.5 * share
 
 
 def test_overlap_is_larger_within_the_hydra(planted: Planted) -> None:
@@ -472,4 +595,5 @@ def test_overlap_is_larger_within_the_hydra(planted: Planted) -> None:
     hydra, chats = planted.of("hydra"), planted.of("chat")[: len(planted.of("hydra"))]
     within = [shared(a, b) for a in hydra for b in hydra if a < b]
     across = [shared(a, b) for a, b in zip(hydra, chats, strict=True)]
+    # Quiet: with strangers a member has next to nothing in common.
     assert np.mean(within) > 3 * np.mean(across)
