@@ -64,7 +64,7 @@ def read_bundle(data: bytes, salt: str) -> Shared:
     Raises
     ------
     UsageError
-        It is no bundle, or an object in it is wrong; the message names the object.
+        It is no bundle, nothing in it is a hashed identifier, or an object in it is wrong; the message names the object.
     """
     objects = _objects(data)
     parsed = {}
@@ -114,6 +114,14 @@ def read_bundle(data: bytes, salt: str) -> Shared:
                 campaigns.get(name),
             )
         )
+    if not found:
+        what = (
+            f"none of its {len(foreign)} indicators is a hashed identifier"
+            if foreign
+            else "it has no indicator"
+        )
+        msg = f"{what}, so nothing could match; ask for a bundle that `distillwatch indicators export` made with your key"
+        raise UsageError(msg)
     known = {marking: word for word, marking in TLP.items()}
     tlp = max((known[each] for each in marked if each in known), key=list(TLP).index, default="red")
     names = sorted(str(parsed[each]["name"]) for each in senders if each in parsed)

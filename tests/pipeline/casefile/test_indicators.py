@@ -297,6 +297,25 @@ def test_other_peoples_indicators_are_left_out_and_counted() -> None:
     assert len(shared.indicators) == 3
 
 
+@pytest.mark.parametrize(
+    ("kept", "said"), [(True, "none of its 4 indicators is"), (False, "it has no indicator")]
+)
+def test_a_bundle_without_a_hashed_identifier_is_refused(kept: bool, said: str) -> None:
+    bundle = json.loads(export_bundle(ROWS, KEY, SETTINGS))
+    for each in bundle["objects"]:
+        if each["type"] == "indicator":
+            each["pattern"] = "[ipv4-addr:value = '203.0.113.7']"
+    if not kept:
+        lost = {each["id"] for each in bundle["objects"] if each["type"] == "indicator"}
+        bundle["objects"] = [
+            each
+            for each in bundle["objects"]
+            if not lost & {each["id"], each.get("source_ref"), each.get("target_ref")}
+        ]
+    with pytest.raises(UsageError, match=f"{said}.*indicators export"):
+        read_bundle(json.dumps(bundle).encode(), KEY.fingerprint)
+
+
 @pytest.mark.parametrize("size", [0, 31, 5000])
 def test_a_file_that_is_no_key_is_refused(size: int, tmp_path: Path) -> None:
     file = tmp_path / "key"
