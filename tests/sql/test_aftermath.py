@@ -44,6 +44,7 @@ LATER = datetime(2026, 2, 3, tzinfo=UTC)
 # At noon, where some 60 records an hour are usual.
 OUTAGE = [datetime(2026, 2, 1, hour) for hour in (11, 12, 13)]
 SUCCESSOR = "acct_successor"
+LIVE_ALERT = "alert-live"
 LIVE, LIVE_ID = "llm-api-logs", "id-of-llm-api-logs"
 # Messages in a row that a broken producer sends: what they are, and how many.
 BROKEN = {"not_json": 5, "missing_field": 3, "bad_time": 1}
@@ -193,7 +194,30 @@ def make_aftermath(folder: Path, planted: Planted) -> None:
     lake = ingest_log(folder / "later.parquet", folder / "lake", clock)
     _land_messages(lake, days.slice(days.num_rows - GOOD - LATE), clock)
     record(lake, decided(planted).verdicts())
+    _raise_alert(lake, planted)
     score_lake(lake, lake.snapshot(), engine_for(lake, "numpy"), clock)
+
+
+def _raise_alert(lake: Lake, planted: Planted) -> None:
+    """What the worker does: a live alert on a member of the cluster, between the scorings."""
+    alerts = planted.stored("alerts")
+    (alert,) = (each for each in alerts if each["subject_id"] == decided(planted).attack)
+    member = closed(planted)
+    times = {name: str(alert[name]) for name in ("first_seen", "last_seen")}
+    live = {"alert_id": LIVE_ALERT, "subject_id": member, "members": [member], "as_of": str(DECIDED)}
+    for name in ("evidence", "provenance"):
+        live[name] = json.loads(alert[name])
+    live["provenance"]["look"] = 1
+    assert lake.store.put_bytes(json.dumps({**alert, **times, **live}).encode(), f"alerts/{LIVE_ALERT}.json")
+
+
+def alerts_of(lake: Planted) -> list[dict[str, Any]]:
+    """Those of the scorings and live ones, with their evidence read."""
+    stored = [{**each, "evidence": json.loads(each["evidence"])} for each in lake.stored("alerts")]
+    for file in sorted((lake.path / "alerts").glob("*.json")):
+        live = json.loads(file.read_bytes())
+        stored.append({**live, "as_of": datetime.fromisoformat(live["as_of"]), "is_live": True})
+    return stored
 
 
 def _land_messages(lake: Lake, records: pa.Table, clock: ManualClock) -> None:
@@ -544,13 +568,18 @@ def test_scores_over_time_are_those_of_the_scoring_and_of_every_alert(
     planted: Planted, aftermath: Planted, decisions: Decided
 ) -> None:
     scores = {row["account_id"]: row for row in aftermath.stored("account_scores")}
-    for account in (*decisions.alerted, decisions.bystander, left(planted)):
+    for account in (*decisions.alerted, *decisions.members, left(planted)):
         expected = [
             (scores[account]["as_of"], scores[account]["records"], "scoring", scores[account]["score"])
         ]
         expected += [
-            (row["as_of"], json.loads(row["evidence"])["records"], "alert", row["score"])
-            for row in aftermath.stored("alerts")
+            (
+                row["as_of"],
+                row["evidence"]["records"],
+                "live look" if row.get("is_live") else "alert",
+                row["score"],
+            )
+            for row in alerts_of(aftermath)
             if row["subject_id"] == account
         ]
         rows = aftermath.ask("scores_over_time", account_id=account)
@@ -575,8 +604,8 @@ def test_scores_over_time_are_those_of_the_scoring_and_of_every_alert(
 
 
 def test_alerts_of_an_account_are_its_own_and_its_clusters(aftermath: Planted, decisions: Decided) -> None:
-    alerts = aftermath.stored("alerts")
-    assert len({each["as_of"] for each in alerts}) == 2
+    alerts = alerts_of(aftermath)
+    assert len({each["as_of"] for each in alerts}) == 3
     members = {member for each in alerts if each["subject_kind"] == "cluster" for member in each["members"]}
     for account in {*members, *decisions.alerted}:
         theirs = [
@@ -585,7 +614,7 @@ def test_alerts_of_an_account_are_its_own_and_its_clusters(aftermath: Planted, d
         rows = aftermath.ask("alerts_of_an_account", account_id=account)
         assert {row["alert_id"] for row in rows} == {each["alert_id"] for each in theirs}
         assert rows
-        told = {each["alert_id"]: json.loads(each["evidence"]) for each in theirs}
+        told = {each["alert_id"]: each["evidence"] for each in theirs}
         for row in rows:
             assert row["first_sentence"] == told[row["alert_id"]]["sentences"][0]
             assert row["records"] == told[row["alert_id"]]["records"]
@@ -606,6 +635,7 @@ def test_alerts_of_an_account_are_its_own_and_its_clusters(aftermath: Planted, d
         for each in alerts
         if each["subject_id"] in {decisions.cluster, *newest["members"]}
     }
+    assert LIVE_ALERT in {row["alert_id"] for row in case if row["relation"] == "member"}
     # Quiet: hardly anybody honest has one.
     named = {member for each in alerts for member in each["members"]}
     honest = [account for account in aftermath.labels if not aftermath.attacks(account)]
