@@ -14,8 +14,7 @@
 -- false positives: resellers and companies: many users behind one account are the same thing, honestly. In simulated
 --   lakes most of the first rows are those: by default 15 of 360 accounts are shown of one with four diluted accounts
 --   (`simulate --attack-share 0.1 --accounts 360 --records 26000 --seed 7`; three of these and 10 resellers) and 11 of 360 of
---   one without any
---   attacker (`--attack-share 0 --seed 991`; 10 of them resellers)
+--   one without any attacker (`--attack-share 0 --seed 991`; 10 of them resellers)
 -- next step: `dilution_inside_an_account`
 select
   account_id,

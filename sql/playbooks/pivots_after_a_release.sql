@@ -13,8 +13,7 @@
 -- does not detect: releases outside what has landed; moves over weeks; accounts that began after the release
 -- false positives: enthusiasts and evaluation teams; an alias such as "latest" moves everybody: `share_of_everybody`. Where
 --   a new model is liked, an account in ten moves half of its traffic (11 of 103 in a lake without any attacker, `simulate
---   --attack-share 0 --accounts 360 --records 26000 --seed 991`):
---   `largest_share` says whether somebody moved nearly all of it
+--   --attack-share 0 --accounts 360 --records 26000 --seed 991`): `largest_share` says whether somebody moved nearly all of it
 -- next step: `model_pivot` with the model and its `first_seen`; `overlap_between_accounts` of two that moved together
 with models as (
   select model, min(event_time) as first_seen from records where model is not null group by model
