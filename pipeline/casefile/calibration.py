@@ -39,11 +39,13 @@ def read_from(alert: Mapping[str, Any]) -> list[str]:
 
 def _groups(alert: Mapping[str, Any]) -> list[str]:
     null = shipped_null()
-    high = int((null >= alert["score"]).sum())
-    low, up = interval(high, len(null))
+    (sure,) = (each["value"] for each in alert["evidence"]["signals"] if each["signal"] == "likeness")
+    among = null.part(int(null.part_of(np.array([sure], np.float64))[0]))
+    high = int((among >= alert["score"]).sum())
+    low, up = interval(high, len(among))
     return [
         (
-            f"Of the {len(null):,} benign groups of simulated worlds that it is held against, {high} scored as high: with {SURE:.0%} confidence "
+            f"Of the {len(among):,} benign groups of simulated worlds, with ties as sure, that it is held against, {high} scored as high: with {SURE:.0%} confidence "
             f"between {low:.1%} and {up:.1%} of such groups do. The p-value smooths that count with a fitted tail."
         )
     ]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 SENTENCES = 5
 WORTH = 0.1
 CALIBRATION = (
-    "The p-value is that of benign groups which the same procedure found in simulated worlds; that this lake's benign "
+    "The p-value is that of benign groups with as sure ties, which the same procedure found in simulated worlds; that this lake's benign "
     "groups are like those is assumed."
 )
 LIMITS = (

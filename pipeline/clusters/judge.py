@@ -2,7 +2,7 @@
 
 The score is a sum of small trees (`models.GroupTrees`), and so a sum of what each number adds. Its p-value is conformal against benign groups that the same procedure
 found in other worlds (companies, labs, tenants of one application, workers that share a job out, accounts merely
-alike), with a fitted tail beyond their 90 % quantile. It says how rare such a score is *among benign groups like
+alike) with as sure ties (`models.GroupNull`), and a fitted tail beyond their 90 % quantile. It says how rare such a score is *among benign groups like
 those*: exchangeability of this lake's benign groups with them is an assumption, and no lake can test it by itself.
 """
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pipeline.clusters.find import Cluster
-    from pipeline.clusters.models import GroupTrees
+    from pipeline.clusters.models import GroupNull, GroupTrees
     from pipeline.signals import SignalTable
 
 FEWEST_ACCOUNTS = 50
@@ -97,7 +97,7 @@ def judge_clusters(
     lake: SignalTable,
     *,
     model: GroupTrees | None = None,
-    null: NDArray[np.float64] | None = None,
+    null: GroupNull | None = None,
 ) -> Judgement:
     """Judge groups.
 
@@ -126,7 +126,7 @@ def judge_clusters(
     numbers = judged_numbers(group_columns(clusters) | ranks)
     score = model.score(numbers)
     enough = int((lake.records >= MIN_RECORDS).sum()) >= FEWEST_ACCOUNTS
-    p = group_p_values(score, null)
+    p = group_p_values(score, numbers["likeness"], null)
     if not enough:
         score[:] = np.nan
         p[:] = np.nan
@@ -134,12 +134,25 @@ def judge_clusters(
     return Judgement(score, p, {name.removeprefix(SUM): each for name, each in ranks.items()}, parts)
 
 
-def group_p_values(score: NDArray[np.float64], null: NDArray[np.float64]) -> NDArray[np.float64]:
-    """``(1 + null scores at least as high) / (1 + null scores)``, beyond the 90 % quantile a Pareto tail, float64[k]."""
-    above = len(null) - np.searchsorted(np.sort(null), score, "left")
-    conformal: NDArray[np.float64] = (1.0 + above.astype(np.float64)) / (1.0 + len(null))
-    tail = ParetoTail.fitted(null, NULL_START)
-    return np.where(score > tail.start, np.minimum(conformal, tail.p_value(score)), conformal)
+def group_p_values(
+    score: NDArray[np.float64], likeness: NDArray[np.float64], null: GroupNull
+) -> NDArray[np.float64]:
+    """``(1 + null scores at least as high) / (1 + null scores)``, beyond the 90 % quantile a Pareto tail, float64[k].
+
+    Null scores are those of the part that a group's ``likeness`` float64[k] belongs to.
+    """
+    out = np.ones(len(score))
+    parts = null.part_of(likeness)
+    for number in np.unique(parts):
+        mine, among = parts == number, null.part(int(number))
+        if not len(among):
+            continue
+        above = len(among) - np.searchsorted(among, score[mine], "left")
+        conformal: NDArray[np.float64] = (1.0 + above.astype(np.float64)) / (1.0 + len(among))
+        tail = ParetoTail.fitted(among, NULL_START)
+        beyond = np.minimum(conformal, tail.p_value(score[mine]))
+        out[mine] = np.where(score[mine] > tail.start, beyond, conformal)
+    return out
 
 
 def judgement_fingerprint() -> str:

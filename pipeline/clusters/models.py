@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FILE = "clusters.json"
+SURE_TIES = (1.0, 2.0, 4.0)
+"""Mean log odds of a group's edges at which parts of the null begin."""
+
 MISSING = -100.0
 """What a tree sees of a number that is not there."""
 
@@ -85,7 +88,41 @@ def shipped_groups() -> GroupTrees:
     return GroupTrees.from_json(shipped()["groups"])
 
 
+@dataclass(frozen=True, slots=True)
+class GroupNull:
+    """Benign groups that the same procedure found in other worlds: ``likeness`` and ``score``, float64[m] each.
+
+    A group is held against those with as sure ties as its own (Mondrian conformal prediction, Vovk et al., Machine
+    Learning 50, 2003). Fleets, whose ties are sure, are ordered and easily told from an attack; strangers that look
+    alike by chance have weak ties and any score. Together the one kind would make the other look rare, in lakes that have
+    few of one of them.
+    """
+
+    likeness: NDArray[np.float64]
+    score: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.score)
+
+    @staticmethod
+    def part_of(likeness: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Which part of the null a group is held against, int64[k]: by `SURE_TIES`."""
+        return np.searchsorted(SURE_TIES, likeness, side="right")
+
+    def part(self, number: int) -> NDArray[np.float64]:
+        """Scores of one part, ascending."""
+        return np.sort(self.score[self.part_of(self.likeness) == number])
+
+    def to_json(self) -> dict[str, list[float]]:
+        """Plain numbers."""
+        return {
+            "likeness": [round(float(each), 4) for each in self.likeness],
+            "score": [round(float(each), 4) for each in self.score],
+        }
+
+
 @cache
-def shipped_null() -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Scores of benign groups that the same procedure found in other worlds, ascending, float64[m]."""
-    return np.sort(np.array(shipped()["null"], np.float64))
+def shipped_null() -> GroupNull:
+    """What p-values of groups are read from."""
+    null = shipped()["null"]
+    return GroupNull(np.array(null["likeness"], np.float64), np.array(null["score"], np.float64))

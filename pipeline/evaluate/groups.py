@@ -63,6 +63,10 @@ class GroupSettings:
     small: float = 0.25
 
 
+AS_DRAWN = GroupSettings(fleet_share=0.0, alone=0.0, loose=0.0, thin=0.0, small=0.0)
+"""No fleets, and campaigns as the world has them."""
+
+
 @dataclass(frozen=True, slots=True)
 class Grouped:
     """A world with groups.
@@ -120,10 +124,7 @@ def with_groups(world: EvaluationWorld, settings: GroupSettings) -> Grouped:
 
 def with_fleets(world: EvaluationWorld, share: float) -> EvaluationWorld:
     """The world with fleets made of about this share of its benign accounts; its campaigns stay as they are."""
-    grouped = with_groups(
-        world,
-        GroupSettings(seed=world.settings.seed, fleet_share=share, alone=0.0, loose=0.0, thin=0.0, small=0.0),
-    )
+    grouped = with_groups(world, replace(AS_DRAWN, seed=world.settings.seed, fleet_share=share))
     return replace(
         grouped.world,
         truth=tuple(

@@ -1,10 +1,12 @@
 """Fit what clusters are found and judged by: ``python -m pipeline.fit.clusters`` writes ``pipeline/data/clusters.json``.
 
-Worlds are evaluation worlds with honest fleets and with campaigns that share some, all or none of their surroundings
-(`pipeline.evaluate.groups`), every figure of them drawn anew; one in five sends no metadata. Pairs are learnt from
+Worlds are evaluation worlds of two sizes. Small ones are rich in what is to be learnt: honest fleets, and campaigns that share
+some, all or none of their surroundings (`pipeline.evaluate.groups`), every figure of them drawn anew; one in five sends
+no metadata. Whole ones are as a lake is: 3,000 accounts, few of them attacking or none, half of them without fleets. There the
+nearest stranger is nearer, and groups of strangers score higher. Pairs are learnt from
 half of the worlds and groups found by them in the other half, and the other way round; the shipped curves of pairs are
-those of all worlds. The benign groups' scores, each by trees that did not see its world, are the null that
-p-values are read from.
+those of all worlds. The scores of the whole worlds' benign groups, each by trees that did not see its world, are the null
+that p-values are read from.
 """
 
 from __future__ import annotations
@@ -30,13 +32,13 @@ from pipeline.clusters.candidates import candidate_pairs
 from pipeline.clusters.curves import Curves, fingerprint
 from pipeline.clusters.find import find_clusters, group_columns
 from pipeline.clusters.judge import JUDGED, group_p_values, judged_numbers, sum_ranks
-from pipeline.clusters.models import FILE, GroupTrees
+from pipeline.clusters.models import FILE, GroupNull, GroupTrees
 from pipeline.clusters.pairs import PAIR_SIGNALS, PairReader
 from pipeline.clusters.ties import AccountTies
 from pipeline.detectors.base import MIN_RECORDS
 from pipeline.detectors.fdr import q_values
 from pipeline.engine import Engine
-from pipeline.evaluate.groups import GroupSettings, with_groups
+from pipeline.evaluate.groups import AS_DRAWN, GroupSettings, with_groups
 from pipeline.evaluate.worlds import EvaluationSettings, build_evaluation_world
 from pipeline.fit.curves import fit_curves
 from pipeline.fit.forest import boost
@@ -54,6 +56,10 @@ if TYPE_CHECKING:
 
 OUT = Path(__file__).parents[1] / "data" / FILE
 ACCOUNTS, RECORDS = 900, 150
+WHOLE_ACCOUNTS, WHOLE_RECORDS = 3000, 160
+WHOLE_SHARES, WHOLE_FLEETS = (0.0, 0.01, 0.03, 0.06), (0.0, 0.0, 0.1, 0.2)
+"""Attacking, and in honest fleets: of whole worlds, by turns."""
+
 NEGATIVES = 0.06
 """Share of the pairs of different operators that pairs are learnt from."""
 
@@ -105,6 +111,19 @@ def fit_settings(seed: int, data: Path) -> tuple[EvaluationSettings, GroupSettin
         data=data,
     )
     return settings, GroupSettings(seed=1, fleet_share=fleets)
+
+
+def whole_settings(seed: int, data: Path) -> tuple[EvaluationSettings, GroupSettings]:
+    """Settings of the whole world with this seed: where it has no fleets, campaigns are as `evaluate` draws them, too."""
+    settings = EvaluationSettings(
+        accounts=WHOLE_ACCOUNTS,
+        records=WHOLE_RECORDS,
+        seed=seed,
+        attack_share=WHOLE_SHARES[seed % len(WHOLE_SHARES)],
+        data=data,
+    )
+    fleets = WHOLE_FLEETS[seed // len(WHOLE_SHARES) % len(WHOLE_FLEETS)]
+    return settings, GroupSettings(seed=1, fleet_share=fleets) if fleets else AS_DRAWN
 
 
 def cluster_world(settings: EvaluationSettings, groups: GroupSettings) -> ClusterWorld:
@@ -221,9 +240,15 @@ def cross_scores(parts: Sequence[Groups]) -> list[NDArray[np.float64]]:
 
 
 def figures(
-    worlds: Sequence[ClusterWorld], seeds: Sequence[int], report: Console
+    worlds: Sequence[ClusterWorld], seeds: Sequence[int], whole: int, report: Console
 ) -> tuple[dict[str, Any], list[Groups], list[NDArray[np.float64]]]:
-    """Everything that ships, the groups it was fitted on and their cross-fitted scores."""
+    """Everything that ships, the groups it was fitted on and their cross-fitted scores.
+
+    Parameters
+    ----------
+    whole
+        So many of the worlds, the last ones, are whole ones: their benign groups are the null.
+    """
     pairs = []
     for world, seed in zip(worlds, seeds, strict=True):
         pairs.append(pairs_of(world, seed))
@@ -231,37 +256,56 @@ def figures(
         f"pairs: {sum(len(each.target) for each in pairs)}, {sum(int(each.target.sum()) for each in pairs)} of one operator"
     )
     halves = [fit_pairs(pairs[side::2]) for side in (0, 1)]
-    whole = fit_pairs(pairs)
+    curves = fit_pairs(pairs)
     found = [groups_of(world, halves[1 - i % 2]) for i, world in enumerate(worlds)]
     scores = cross_scores(found)
-    attack = np.concatenate([each.attack for each in found])
-    null = np.sort(np.concatenate(scores)[attack < 0.5])
-    report.print(f"groups: {len(attack)}, {int((attack >= 0.5).sum())} attack")
+    null = benign_groups(found[len(found) - whole :], scores[len(found) - whole :])
     value: dict[str, Any] = {
-        "pairs": whole.to_json(),
+        "pairs": curves.to_json(),
         "groups": fit_groups(found).to_json(),
-        "null": [round(float(each), 4) for each in null],
+        "null": null.to_json(),
         "worlds": {
             "first_seed": int(seeds[0]),
-            "count": len(seeds),
+            "count": len(seeds) - whole,
             "accounts": ACCOUNTS,
             "records": RECORDS,
+            "whole": {
+                "first_seed": int(seeds[len(seeds) - whole]),
+                "count": whole,
+                "accounts": WHOLE_ACCOUNTS,
+                "records": WHOLE_RECORDS,
+            },
         },
     }
     value["fingerprint"] = fingerprint(value)
     return value, found, scores
 
 
+def benign_groups(found: Sequence[Groups], scores: Sequence[NDArray[np.float64]]) -> GroupNull:
+    """The groups less than half of whose members attack, by their scores."""
+    benign = np.concatenate([each.attack for each in found]) < 0.5
+    likeness = np.concatenate([each.numbers["likeness"] for each in found])
+    score = np.concatenate(scores)
+    order = np.argsort(score[benign], kind="stable")
+    return GroupNull(likeness[benign][order], score[benign][order])
+
+
 def show(
     worlds: Sequence[ClusterWorld],
     found: Sequence[Groups],
     scores: Sequence[NDArray[np.float64]],
+    null: GroupNull,
     console: Console,
     fdr: float = 0.05,
 ) -> None:
     """What was found, by pair curves and trees that did not see the world it was found in.
 
     A campaign counts from five members on and is found if a fifth of it is in alerted groups.
+
+    Parameters
+    ----------
+    null
+        What p-values are read from.
     """
     attack = np.concatenate([each.attack for each in found]) >= 0.5
     score = np.concatenate(scores)
@@ -269,15 +313,17 @@ def show(
     console.print(
         f"groups: {len(attack)}, {int(attack.sum())} attack, area under the curve {below / max(1, attack.sum() * (~attack).sum()):.3f}"
     )
-    null = score[~attack]
     counts: dict[str, collections.Counter[str]] = collections.defaultdict(collections.Counter)
     there: collections.Counter[str] = collections.Counter()
     accused: collections.Counter[str] = collections.Counter()
     alerts, wrong, free, free_accusing = 0, 0, 0, 0
+    false_shares: list[float] = []
     for world, groups, mine in zip(worlds, found, scores, strict=True):
-        listed = q_values(group_p_values(mine, null)) <= fdr
+        listed = q_values(group_p_values(mine, groups.numbers["likeness"], null)) <= fdr
         alerts += int(listed.sum())
-        wrong += int((listed & (groups.attack < 0.5)).sum())
+        false = int((listed & (groups.attack < 0.5)).sum())
+        wrong += false
+        false_shares.append(false / max(1, int(listed.sum())))
         grouped = {name for each in groups.clusters for name in each.members}
         caught = {
             name
@@ -306,7 +352,9 @@ def show(
             count["accounts"] += len(members)
             count["grouped"] += sum(name in grouped for name in members)
             count["alerted"] += sum(name in caught for name in members)
-    console.print(f"alerted at {fdr:.0%}: {alerts}, {wrong} of them benign")
+    console.print(
+        f"alerted at {fdr:.0%}: {alerts}, {wrong} of them benign; mean over worlds {np.mean(false_shares):.1%}"
+    )
     console.print(f"worlds without a campaign: {free}, {free_accusing} with an alert")
     for sort, count in sorted(counts.items()):
         console.print(
@@ -326,28 +374,43 @@ def write(value: Mapping[str, Any], path: Path) -> None:
     path.write_text(json.dumps(value, separators=(",", ":")) + "\n")
 
 
-def make(seed: int, data: Path) -> ClusterWorld:
-    """The world with this seed."""
-    return cluster_world(*fit_settings(seed, data))
+def make(job: tuple[int, bool], data: Path) -> ClusterWorld:
+    """The world with this seed; a whole one or a small one."""
+    seed, whole = job
+    return cluster_world(*(whole_settings if whole else fit_settings)(seed, data))
 
 
 @click.command()
 @click.option("--worlds", default=40, show_default=True)
 @click.option("--first-seed", default=510_000, show_default=True)
+@click.option("--whole-worlds", default=48, show_default=True, type=click.IntRange(1))
+@click.option("--whole-first-seed", default=530_000, show_default=True)
 @click.option("--data", default=Path("../shared/data"), show_default=True, type=click.Path(path_type=Path))
 @click.option("--out", default=OUT, show_default=True, type=click.Path(path_type=Path))
 @click.option("--processes", default=2, show_default=True)
-def main(worlds: int, first_seed: int, data: Path, out: Path, processes: int) -> None:
+def main(
+    worlds: int,
+    first_seed: int,
+    whole_worlds: int,
+    whole_first_seed: int,
+    data: Path,
+    out: Path,
+    processes: int,
+) -> None:
     """Fit and write."""
     console = Console()
-    seeds = list(range(first_seed, first_seed + worlds))
+    jobs = [(seed, False) for seed in range(first_seed, first_seed + worlds)]
+    jobs += [(seed, True) for seed in range(whole_first_seed, whole_first_seed + whole_worlds)]
     made = []
     with ProcessPoolExecutor(processes) as pool:
-        for world in pool.map(partial(make, data=data), seeds):
+        for world in pool.map(partial(make, data=data), jobs):
             made.append(world)
-            console.print(f"world {len(made)} of {worlds}")
-    value, found, scores = figures(made, seeds, console)
-    show(made, found, scores, console)
+            console.print(f"world {len(made)} of {len(jobs)}")
+    value, found, scores = figures(made, [seed for seed, _ in jobs], whole_worlds, console)
+    null = benign_groups(found[worlds:], scores[worlds:])
+    for name, part in (("small worlds", slice(0, worlds)), ("whole worlds", slice(worlds, None))):
+        console.print(f"\n{name}")
+        show(made[part], found[part], scores[part], null, console)
     write(value, out)
     console.print(f"{out}: {value['fingerprint']}")
 

@@ -23,7 +23,7 @@ from pipeline.clusters.find import find_clusters
 from pipeline.clusters.judge import judge_clusters
 from pipeline.detectors.base import MIN_RECORDS
 from pipeline.detectors.fdr import q_values
-from pipeline.evaluate.groups import GroupSettings
+from pipeline.evaluate.groups import AS_DRAWN, GroupSettings
 from pipeline.evaluate.worlds import EvaluationSettings
 from pipeline.fit.clusters import ClusterWorld, cluster_world
 from pipeline.signals import SIGNALS, Context, Population, SignalTable, signal_table
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 FEWEST = 5
-AS_DRAWN = GroupSettings(fleet_share=0.0, alone=0.0, loose=0.0, thin=0.0, small=0.0)
 SETS = ("as evaluate draws", "with fleets", "no metadata", "with fleets, no metadata")
 
 

@@ -11,7 +11,7 @@ from pipeline.clusters.curves import fingerprint
 from pipeline.clusters.explain import group_evidence
 from pipeline.clusters.identity import JOINED
 from pipeline.clusters.judge import JUDGED, SURROUNDINGS, group_p_values, judge_clusters, sum_ranks
-from pipeline.clusters.models import GroupTrees, shipped, shipped_groups
+from pipeline.clusters.models import SURE_TIES, GroupNull, GroupTrees, shipped, shipped_groups
 from pipeline.clusters.rows import change_rows, edge_rows, read_changes
 from pipeline.clusters.run import JudgedClusters, find_and_judge_clusters
 from pipeline.clusters.ties import AccountTies
@@ -87,15 +87,36 @@ def test_few_accounts_to_rank_among_judge_nobody() -> None:
 def test_p_values_are_conformal_and_fall_with_the_score() -> None:
     null = np.random.default_rng(1).normal(size=500)
     score = np.linspace(-4, 8, 60)
-    p = group_p_values(score, null)
+    p = group_p_values(score, np.zeros(60), GroupNull(np.zeros(500), null))
     assert (np.diff(p) <= 0).all()
     assert p[0] == 1
     middle = np.searchsorted(score, 0.5)
     assert p[middle] == (1 + (null >= score[middle]).sum()) / 501
     # A member of the null itself would exceed its p-value as often as it says.
-    fresh = group_p_values(np.random.default_rng(2).normal(size=4000), null)
+    fresh = group_p_values(
+        np.random.default_rng(2).normal(size=4000), np.zeros(4000), GroupNull(np.zeros(500), null)
+    )
     for level in (0.3, 0.1, 0.03):
         assert (fresh <= level).mean() < 1.6 * level
+
+
+def test_a_group_is_held_against_those_with_as_sure_ties() -> None:
+    """Many fleets, sure of their ties and low in score, must not make a few strangers look rare."""
+    rng = np.random.default_rng(3)
+    fleets, strangers = rng.normal(-4, 1, 900), rng.normal(0, 1, 100)
+    null = GroupNull(np.r_[np.full(900, 5.0), np.full(100, 0.5)], np.r_[fleets, strangers])
+    fresh = rng.normal(0, 1, 2000)
+    p = group_p_values(fresh, np.full(2000, 0.5), null)
+    for level in (0.3, 0.1):
+        assert (p <= level).mean() < 1.6 * level
+    assert (p == group_p_values(fresh, np.full(2000, 0.5), GroupNull(np.full(100, 0.5), strangers))).all()
+    # Of a fleet the same scores would be rare.
+    assert (group_p_values(fresh, np.full(2000, 5.0), null) <= 0.01).mean() > 0.9
+    edges = np.array([0.99, 1.0, 1.99, 2.0, 4.0, 40.0])
+    assert GroupNull.part_of(edges).tolist() == [0, 1, 1, 2, 3, 3]
+    assert SURE_TIES == (1.0, 2.0, 4.0)
+    # Where no group like it is known, nothing is rare.
+    assert group_p_values(np.array([9.0]), np.array([3.0]), null).tolist() == [1.0]
 
 
 def test_figures_that_ship_are_whole() -> None:
