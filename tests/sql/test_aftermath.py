@@ -60,7 +60,7 @@ class Decided:
 
     cluster: str
     members: tuple[str, ...]
-    # The one that an alerted cluster names and that does not belong to it.
+    # One that an alerted cluster names, and that was found not to belong to it.
     bystander: str
     # Accounts with an alert, the most certain first.
     alerted: tuple[str, ...]
@@ -135,10 +135,10 @@ def decided(planted: Planted) -> Decided:
         "select members from alerts where subject_id = $id", {"id": cluster["subject_id"]}
     ).fetchall()
     accounts = planted.ask("case_queue", decision="alert", subject_kind="account")
-    (bystander,) = (account for account in members if not planted.attacks(account))
-    return Decided(
-        cluster["subject_id"], tuple(members), bystander, tuple(row["subject_id"] for row in accounts)
-    )
+    alerted = tuple(row["subject_id"] for row in accounts)
+    # Honest if one is: what stands is what somebody decided.
+    bystander = min(set(members) - set(alerted), key=lambda account: (planted.attacks(account), account))
+    return Decided(cluster["subject_id"], tuple(members), bystander, alerted)
 
 
 def closed(planted: Planted) -> str:
