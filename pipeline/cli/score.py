@@ -134,7 +134,7 @@ def _summary(scoring: Scoring) -> str:
     )
     clusters = scoring.tables["cluster_scores"].num_rows
     return (
-        f"{scoring.accounts:,} accounts ({words}), {clusters} clusters; judged by the {scoring.reference.name} "
+        f"{scoring.accounts:,} accounts ({words}), {clusters:,} {'cluster' if clusters == 1 else 'clusters'}; judged by the {scoring.reference.name} "
         f"population of {scoring.reference.accounts:,} accounts at a false discovery rate of {scoring.fdr:g}; "
         f"{summary(scoring.standing)}; "
         f"{scoring.seconds:.1f} s, manifest {scoring.manifest}"
