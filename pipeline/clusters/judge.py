@@ -32,6 +32,9 @@ FEWEST_ACCOUNTS = 50
 """With fewer accounts to rank among, groups are found and not judged."""
 
 NULL_START = 0.9
+NULL_SHAPES = (0.0, 0.5)
+"""Of the tail: it has no end. Where it would end, a few hundred benign groups do not show."""
+
 MOST_MEMBERS = 8
 """More members than these make a group no more suspicious: honest fleets are large too."""
 
@@ -149,7 +152,7 @@ def group_p_values(
             continue
         above = len(among) - np.searchsorted(among, score[mine], "left")
         conformal: NDArray[np.float64] = (1.0 + above.astype(np.float64)) / (1.0 + len(among))
-        tail = ParetoTail.fitted(among, NULL_START)
+        tail = ParetoTail.fitted(among, NULL_START, NULL_SHAPES)
         beyond = np.minimum(conformal, tail.p_value(score[mine]))
         out[mine] = np.where(score[mine] > tail.start, beyond, conformal)
     return out

@@ -31,8 +31,10 @@ class ParetoTail:
     scale: float
 
     @classmethod
-    def fitted(cls, scores: NDArray[np.float64], low: float) -> ParetoTail:
-        """Fit to the scores over their quantile ``low``."""
+    def fitted(
+        cls, scores: NDArray[np.float64], low: float, shapes: tuple[float, float] = SHAPES
+    ) -> ParetoTail:
+        """Fit to the scores over their quantile ``low``, with a shape between ``shapes``."""
         ordered = np.sort(scores)
         start = float(np.quantile(ordered, low))
         excess = ordered[ordered > start] - start
@@ -41,7 +43,7 @@ class ParetoTail:
             return cls(start, 1 - low, 0.0, max(float(np.std(ordered)), 1e-9))
         mean = float(excess.mean())
         weighted = float((excess * (1 - (np.arange(1, n + 1) - 0.35) / n)).mean())
-        shape = float(np.clip(2 - mean / max(mean - 2 * weighted, 1e-12), *SHAPES))
+        shape = float(np.clip(2 - mean / max(mean - 2 * weighted, 1e-12), *shapes))
         # With a shape that was kept within bounds, the scale that keeps the mean: mean = scale / (1 - shape).
         return cls(start, 1 - low, shape, max(mean * (1 - shape), 1e-9))
 

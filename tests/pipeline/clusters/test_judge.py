@@ -100,6 +100,13 @@ def test_p_values_are_conformal_and_fall_with_the_score() -> None:
         assert (fresh <= level).mean() < 1.6 * level
 
 
+def test_a_few_hundred_benign_groups_do_not_say_one_in_a_billion() -> None:
+    """However their scores end, what lies beyond them is not known to be impossible."""
+    null = GroupNull(np.zeros(300), np.random.default_rng(4).uniform(size=300))
+    (p,) = group_p_values(np.array([1.3]), np.zeros(1), null)
+    assert 1e-6 < p < 1e-3
+
+
 def test_a_group_is_held_against_those_with_as_sure_ties() -> None:
     """Many fleets, sure of their ties and low in score, must not make a few strangers look rare."""
     rng = np.random.default_rng(3)
