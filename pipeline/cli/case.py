@@ -144,7 +144,9 @@ def _told(path: Path, found: Checked) -> int:
     for difference in found.differences:
         click.echo(difference)
     if found.differences:
-        click.echo(f"{path}: {found.subject}: {len(found.differences)} differences")
+        click.echo(
+            f"{path}: {found.subject}: {len(found.differences)} {'difference' if len(found.differences) == 1 else 'differences'}"
+        )
         return ALTERED
     data = f"{path}: {found.subject}: its data has the SHA-256 that it states, {found.digest}"
     if found.unchecked is None:
