@@ -197,7 +197,7 @@ def _compared(alert: Alert, scoring: Scoring) -> list[str]:
         differences.append(
             f"the population it is ranked in has reference {reference} when derived again, the alert names "
             f"{alert.provenance['reference']}: records of other accounts were altered, lost or added, "
-            "or (where everything else is the same) this processor rounds the lake's classes otherwise than the one that scored"
+            "or (where everything else is the same) this processor rounds a signal or the lake's classes otherwise than the one that scored"
         )
     again = next(
         (

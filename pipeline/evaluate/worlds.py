@@ -351,7 +351,7 @@ def leave_one_source_out(settings: EvaluationSettings) -> list[Split]:
     return [
         Split(
             source,
-            replace(settings, without_sources=(source,), beyond=False),
+            replace(settings, without_sources=(source,), beyond=False, unseen=False),
             replace(settings, harvested=(source,)),
         )
         for source in load_topics(settings.data).sources
@@ -362,11 +362,14 @@ def leave_one_kind_out(settings: EvaluationSettings) -> list[Split]:
     """For each kind of attack and each benign kind: fit without it, judge where it is (the only attack)."""
     attacks = [
         Split(
-            kind, replace(settings, without_kinds=(kind,), beyond=False), replace(settings, attacks=(kind,))
+            kind,
+            replace(settings, without_kinds=(kind,), beyond=False, unseen=False),
+            replace(settings, attacks=(kind,)),
         )
         for kind in (*ATTACKS, "chat_like_harvest")
     ]
     benign = [
-        Split(kind, replace(settings, without_kinds=(kind,), beyond=False), settings) for kind in BENIGN
+        Split(kind, replace(settings, without_kinds=(kind,), beyond=False, unseen=False), settings)
+        for kind in BENIGN
     ]
     return attacks + benign

@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+WORLD_CODE = ("worlds", "beyond", "unseen", "groups", "surroundings", "edits", "corpora")
+"""Modules of `pipeline.evaluate` that worlds are made by: a kept matrix depends on their text."""
+
 TAMENESS = (0.0, 0.3, 0.6, 1.0)
 """How wild a world's kinds are; 1: the simulator's own ranges."""
 
@@ -201,8 +204,7 @@ def code_of_signals() -> str:
     for folder in ("signals", "simulate"):
         for path in sorted((root / folder).rglob("*.py")):
             digest.update(path.read_bytes())
-    worlds = ("worlds", "beyond", "surroundings", "edits", "corpora")
-    named = [f"evaluate/{name}.py" for name in worlds]
+    named = [f"evaluate/{name}.py" for name in WORLD_CODE]
     for name in ("readings.py", "measures.py", "account_signals.py", *named, "fit/wild.py"):
         digest.update((root / name).read_bytes())
     return digest.hexdigest()

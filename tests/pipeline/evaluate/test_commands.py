@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.cli.main import run
 from pipeline.detectors import get_detector
+from pipeline.evaluate.unseen import UNSEEN
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -94,6 +95,13 @@ def test_thin_hydras_and_wide_specialists(tmp_path: Path) -> None:
     (world,) = found["worlds"]
     assert world["attackers"] == world["attackers_with_too_few_records"] > 0
     assert world["left_out"] == ["hydra", "hydra_covered"]
+
+
+def test_unseen_kinds_are_there_if_asked_for(tmp_path: Path) -> None:
+    words = [*SMALL, "--accounts", "200", "--detector", "volume"]
+    asked = figures([*words, "--unseen-kinds"], tmp_path)["with metadata"]["counts"]["benign"]
+    assert set(UNSEEN) & set(asked)
+    assert not set(UNSEEN) & set(figures(words, tmp_path)["with metadata"]["counts"]["benign"])
 
 
 def test_labrai(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

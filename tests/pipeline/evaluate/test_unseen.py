@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -9,12 +10,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import pipeline.evaluate.worlds as worlds_module
 import pipeline.fit
 from pipeline.evaluate.unseen import UNSEEN
-from pipeline.evaluate.worlds import EvaluationSettings, EvaluationWorld, build_evaluation_world
+from pipeline.evaluate.worlds import (
+    EvaluationSettings,
+    EvaluationWorld,
+    build_evaluation_world,
+    leave_one_kind_out,
+    leave_one_source_out,
+)
+from pipeline.fit.labelled import WORLD_CODE
 from pipeline.simulate.kinds import ATTACKS, BENIGN
 
 SETTINGS = EvaluationSettings(accounts=500, records=60, attack_share=0.25, days=3)
+ASKED = replace(SETTINGS, unseen=True)
 
 
 @pytest.fixture(scope="module")
@@ -77,8 +87,23 @@ def test_broad_kinds_cover_their_sources(worlds: list[EvaluationWorld]) -> None:
     assert np.median(broad) > 1.5 * np.median(narrow)
 
 
+def test_a_kept_matrix_depends_on_every_module_that_makes_worlds() -> None:
+    tree = ast.parse(Path(worlds_module.__file__).read_text())
+    imported = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    named = {each.name for node in imported if node.module == "pipeline.evaluate" for each in node.names}
+    named |= {
+        node.module.rpartition(".")[2]
+        for node in imported
+        if node.module is not None and node.module.startswith("pipeline.evaluate.")
+    }
+    assert named
+    assert named <= set(WORLD_CODE)
+
+
 def test_no_fit_asks_for_them() -> None:
     """What is said about unseen kinds holds only as long as no model is fitted to them."""
+    for split in (*leave_one_source_out(ASKED), *leave_one_kind_out(ASKED)):
+        assert (split.fit.unseen, split.judge.unseen) == (False, True), split.name
     for path in sorted(Path(pipeline.fit.__path__[0]).glob("*.py")):
         assert "unseen=" not in path.read_text(), f"{path.name} sets EvaluationSettings.unseen"
         assert "turn_unseen" not in path.read_text(), path.name
