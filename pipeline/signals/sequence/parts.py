@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipeline.signals.sequence.base import NAN, UNKNOWN
+from pipeline.signals.sequence.exact import nearest
 from pipeline.signals.sequence.parts_candidates import MINIMUM, candidates
 from pipeline.signals.sequence.parts_evidence import CHANNELS, FEATURES, channels, of_parts
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
 
 WEIGHTS: Mapping[str, float] = {"near_in_time": -1.17, "crowded": -1.41, "again": -1.54, "one_topic": -3.94}
 """Log-odds per unit, from ``python -m pipeline.fit.part_weights``: logistic regression on the streams of simulated
-worlds, every term held to the direction that it is argued for (people stay, come back, have subjects, ask again)."""
+worlds, every term held to the direction that it is argued for (people stay, come back, have subjects, ask again). Two
+digits, as `INTERCEPT`: in hundredths they are whole numbers."""
 
 INTERCEPT = 1.68
 
@@ -47,7 +49,7 @@ MOST_SHARED = 0.1
 MARGIN = 0.1
 """Log-odds by which a part has to stand out; below, it is the account."""
 
-PRIOR = 10.0
+PRIOR = 10
 """Records of the account that are added to each part."""
 
 
@@ -107,14 +109,37 @@ def part_of(records: AccountSequence) -> Part:
     return found
 
 
-def slopes() -> Numbers:
-    """`WEIGHTS` in the order of `FEATURES`."""
-    return np.array([WEIGHTS.get(name, 0.0) for name in FEATURES])
+def hundredths(names: Sequence[str]) -> Integers:
+    """`WEIGHTS` of features in hundredths, int64; 0 without one."""
+    return np.rint([100.0 * WEIGHTS.get(name, 0.0) for name in names]).astype(np.int64)
 
 
 def record_terms(per_record: Numbers) -> Numbers:
-    """What each record adds to the log-odds by itself, float64[n], nine digits."""
-    return np.round(per_record @ slopes()[: len(CHANNELS)], 9)
+    """What each record adds to the log-odds by itself, float64[n], nine digits.
+
+    Multiples of a step times hundredths: the sum is exact, and what is rounded depends on no order.
+    """
+    return np.round(per_record @ hundredths(CHANNELS).astype(np.float64) / 100.0, 9)
+
+
+def log_odds(features: Numbers, records: Integers) -> Numbers:
+    """Log-odds of each part, shrunk to the first, float64[parts], six digits.
+
+    Rounded as the fraction of whole numbers that they are, upwards in the middle: see `pipeline.signals.sequence.exact`.
+
+    Parameters
+    ----------
+    features
+        `of_parts`.
+    records
+        int64[parts], records of each.
+    """
+    places = [place for place, name in enumerate(FEATURES) if name in WEIGHTS]
+    millionths = np.rint(features[:, places] * 1e6).astype(np.int64)
+    weights, both = hundredths([FEATURES[place] for place in places]), records + PRIOR
+    shrunk = millionths * records[:, None] + PRIOR * millionths[:1]
+    whole = round(100 * INTERCEPT) * 1_000_000 * both + shrunk @ weights
+    return nearest(whole, 100 * both) / 1e6
 
 
 def scores(
@@ -134,11 +159,11 @@ def scores(
         From `candidates`.
     """
     n, size = len(per_record), records.astype(np.float64)
-    shrunk = (features * size[:, None] + PRIOR * features[:1]) / (size + PRIOR)[:, None]
-    odds = np.round(INTERCEPT + shrunk @ slopes(), 6)
+    odds = log_odds(features, records)
     deviation = (
         float(record_terms(per_record).std()) * np.sqrt(size * (1.0 - size / max(1, n))) / (size + PRIOR)
     )
+    # Its square is a fraction times a logarithm and a fraction, hence 0 or transcendental: never in the middle.
     chance = np.round(deviation * np.sqrt(2.0 * (np.log(len(size) / CHANCE) + log_sets)), 6)
     return odds, odds - chance
 

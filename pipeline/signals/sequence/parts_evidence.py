@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipeline.signals.sequence.base import Kinds
+from pipeline.signals.sequence.exact import on_grid
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -35,7 +36,7 @@ NOWHERE = np.float32(0.0)
 
 
 def channels(records: AccountSequence) -> Numbers:
-    """float64[n, CHANNELS]; cosines are clipped below at 0."""
+    """float64[n, CHANNELS], on the grid of `exact`; cosines are clipped below at 0."""
     n = len(records)
     if n == 0:
         return np.zeros((0, len(CHANNELS)))
@@ -43,13 +44,13 @@ def channels(records: AccountSequence) -> Numbers:
     crowded = np.nan_to_num(records.nearest[1], nan=0.0) >= CROWDED
     prompts = records.kinds("prompt")
     again = np.log(prompts.counts[prompts.inverse])
-    return np.stack(
-        [records.first_time, np.maximum(within, NOWHERE), crowded, again], axis=1, dtype=np.float64
+    return on_grid(
+        np.stack([records.first_time, np.maximum(within, NOWHERE), crowded, again], axis=1, dtype=np.float64)
     )
 
 
 def of_parts(records: AccountSequence, per_record: Numbers, rows: NDArray[np.bool_]) -> Numbers:
-    """float64[parts, FEATURES], six digits.
+    """float64[parts, FEATURES], six digits. All sums are exact: of whole numbers, or of multiples of a step.
 
     Parameters
     ----------
