@@ -51,14 +51,14 @@ def reproducible(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Eight decimals, and no more than 24 significant bits.
 
     The last digits of eigenvalues, products and logarithms are other ones on another processor. What is judged, and named in
-    an alert by its digest, has to be the same there.
+    an alert by its digest, has to be the same there. What is left of a difference of equal numbers is 0, without its sign.
 
     Examples
     --------
     >>> reproducible(np.array([17.302833807095336, 17.30283380709536, 1e-9, np.nan])).tolist()
     [17.302833557128906, 17.302833557128906, 0.0, nan]
     """
-    return np.round(values, 8).astype(np.float32).astype(np.float64)
+    return np.round(values, 8).astype(np.float32).astype(np.float64) + 0.0
 
 
 def signal_table(

@@ -21,10 +21,13 @@ if TYPE_CHECKING:
 
 def compute(records: AccountSequence) -> float:
     """See the formula below."""
-    gaps = records.log_gaps
+    gaps = np.maximum(np.diff(records.time), 1000) / 1e6
     if len(gaps) < 20:
         return NAN
-    counts = np.unique(np.floor(gaps / (np.log(2.0) / 2)), return_counts=True)[1].astype(np.float64)
+    # Logs with whole seconds have pauses of 1, 2, 4, ... of them, on the edge of a bin: a logarithm might fall short of it.
+    part, octave = np.frexp(gaps)
+    half = 2 * octave + (part >= np.sqrt(0.5))
+    counts = np.unique(half, return_counts=True)[1].astype(np.float64)
     share = counts / counts.sum()
     return float(-(share * np.log(share)).sum() + (len(counts) - 1) / (2 * counts.sum()))
 

@@ -9,11 +9,14 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from pipeline.signals.sequence import AccountSequence
 from pipeline.signals.sequence.base import NEWEST
 from pipeline.signals.sequence.exact import GRID, nearest, on_grid
+from pipeline.signals.sequence.gap_entropy import SIGNAL as GAP_ENTROPY
 from pipeline.signals.sequence.parts import INTERCEPT, PRIOR, WEIGHTS, log_odds, record_terms
 from pipeline.signals.sequence.parts_evidence import CHANNELS, FEATURES, channels
 from pipeline.signals.sequence.parts_example import two_uses
+from pipeline.signals.table import reproducible
 
 
 def decimal(number: float) -> Fraction:
@@ -116,3 +119,21 @@ class TestGrid:
             for row in per_record.tolist()
         ]
         assert record_terms(per_record).tolist() == np.round(exact, 9).tolist()
+
+
+def test_pauses_on_the_edge_of_a_bin_lie_in_the_upper_one() -> None:
+    def entropy(pauses: list[int]) -> float:
+        n = len(pauses) + 1
+        time = 1_767_225_600_000_000 + np.concatenate([[0], np.cumsum(pauses)])
+        return GAP_ENTROPY.value(AccountSequence(np.ones((n, 4), np.int8), time, np.zeros(n, np.int64)))
+
+    for power in range(-6, 12):
+        edge = int(10**6 * 2.0**power)
+        inside = int(edge * 1.41)
+        assert entropy([edge, inside] * 20) == 0
+        assert entropy([edge - 1, inside] * 20) > 0
+        assert entropy([edge, int(edge * 1.42)] * 20) > 0
+
+
+def test_zero_has_no_sign() -> None:
+    assert np.signbit(reproducible(np.array([-1e-16, -0.0, -1.0]))).tolist() == [False, False, True]
