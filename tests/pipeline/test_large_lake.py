@@ -143,7 +143,7 @@ def of_windows(found: LakeAccounts, activity: Activity) -> dict[tuple[str, int],
 
 
 def test_activity_follows_its_account_over_blocks_and_shares(
-    landed: Judged, monkeypatch: pytest.MonkeyPatch
+    landed: Judged, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     lake, engine, _ = landed
     snapshot = lake.snapshot()
@@ -160,11 +160,16 @@ def test_activity_follows_its_account_over_blocks_and_shares(
     below = read_accounts(snapshot, engine, None, None, vector=snapshot.vector)
     assert of_windows(below, below.activity) == wanted
 
-    shares = [
-        lake_accounts._read_share(snapshot, engine.parameters, engine.window_seconds, None, None, each)
-        for each in account_shares(snapshot, 3)
+    written = [
+        lake_accounts._read_share(
+            tmp_path / str(number), snapshot, engine.parameters, engine.window_seconds, None, None, each
+        )
+        for number, each in enumerate(account_shares(snapshot, 3))
     ]
-    assert len(shares) == 3
-    joined = LakeAccounts.joined([share.unpacked(engine.parameters) for share in shares], engine)
+    assert len(written) == 3
+    shares = [lake_accounts._Packed.taken(path) for path in written]
+    assert not any(path.exists() for path in written)
+    pieces = [piece for share in shares for piece in share.unpacked(engine.parameters)]
+    joined = LakeAccounts.joined(pieces, engine)
     assert joined.table.account_id.tolist() == one.table.account_id.tolist()
     assert of_windows(joined, joined.activity) == wanted
