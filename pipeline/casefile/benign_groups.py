@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from pipeline.investigate.figures.base import count
+from pipeline.counted import counted
 from pipeline.investigate.figures.words import listed
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def _networks(case: Case) -> list[str]:
     elsewhere = sum(bool(row["accounts_elsewhere"]) for row in shared)
     return [
         (
-            f"Carriers, clouds and offices are shared by strangers: of {count(len(shared), 'network')} listed that several of its accounts use, "
+            f"Carriers, clouds and offices are shared by strangers: of {counted(len(shared), 'network')} listed that several of its accounts use, "
             f"{elsewhere} {'is' if elsewhere == 1 else 'are'} used by other accounts of the lake as well."
         )
     ]
@@ -68,7 +68,7 @@ def _prompts(case: Case) -> list[str]:
         else "That is what tenants with common questions, evaluations and replays do as well; a list that is shared out has hardly any."
     )
     return [
-        f"Of its {count(different, 'different prompt')}, {several:,} ({several / different:.1%}) are in several of its accounts. {means}"
+        f"Of its {counted(different, 'different prompt')}, {several:,} ({several / different:.1%}) are in several of its accounts. {means}"
     ]
 
 

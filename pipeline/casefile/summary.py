@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.casefile.benign_groups import benign_groups
 from pipeline.casefile.calibration import read_from
-from pipeline.investigate.figures.base import count
+from pipeline.counted import counted
 from pipeline.investigate.figures.words import decision_text, expected, listed, one_in, p_text
 
 if TYPE_CHECKING:
@@ -45,9 +45,9 @@ def _seen(case: Case) -> list[str]:
     last = max((row["last_window"] or row["last_seen"] for row in rows if row["last_window"] or row["last_seen"]), default=None)  # fmt: skip
     when = f" between {first:%d %B %Y} and {last:%d %B %Y}" if first and last else ""
     said = [
-        f"{subject.it} consists of {count(len(rows), 'account')}, which sent {count(records, 'record')}{when} (UTC)."
+        f"{subject.it} consists of {counted(len(rows), 'account')}, which sent {counted(records, 'record')}{when} (UTC)."
         if subject.is_cluster
-        else f"{subject.it} sent {count(records, 'record')}{when} (UTC)."
+        else f"{subject.it} sent {counted(records, 'record')}{when} (UTC)."
     ]
     evidence = case.alert["evidence"] if case.alert else {}
     if subject.is_cluster and evidence.get("shared"):
@@ -178,6 +178,8 @@ def _decided(case: Case) -> list[str]:
         return [f"The verdict «{next(iter(found))}» stands on it."]
     return [
         "Verdicts that stand: "
-        + listed([f"«{verdict}» on {count(number, 'account')}" for verdict, number in sorted(found.items())])
+        + listed(
+            [f"«{verdict}» on {counted(number, 'account')}" for verdict, number in sorted(found.items())]
+        )
         + f" of {len(rows)}."
     ]

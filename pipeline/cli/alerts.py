@@ -12,6 +12,7 @@ from pipeline.cli.alert_text import verify_command, write_alert
 from pipeline.cli.lake_options import backend_option, lake_option
 from pipeline.cli.output import Format, format_option, print_mappings
 from pipeline.cli.prose import Prose
+from pipeline.counted import counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -214,7 +215,7 @@ def _summary(
     place: str,
 ) -> str:
     listed, live = sum(each.in_list for each in known), sum(each.is_live for each in known)
-    alerts = f"{chosen:,} alert{'' if chosen == 1 else 's'}"
+    alerts = counted(chosen, "alert")
     words = [f"{len(shown):,} of {alerts}" if len(shown) < chosen else alerts]
     if outcomes:
         refused = sum(bool(reasons) for reasons in outcomes.values())

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pipeline.cli.lake_options import LAKE, say_if_inexact
+from pipeline.counted import counted
 from pipeline.errors import UsageError
 
 if TYPE_CHECKING:
@@ -144,9 +145,7 @@ def _told(path: Path, found: Checked) -> int:
     for difference in found.differences:
         click.echo(difference)
     if found.differences:
-        click.echo(
-            f"{path}: {found.subject}: {len(found.differences)} {'difference' if len(found.differences) == 1 else 'differences'}"
-        )
+        click.echo(f"{path}: {found.subject}: {counted(len(found.differences), 'difference')}")
         return ALTERED
     data = f"{path}: {found.subject}: its data has the SHA-256 that it states, {found.digest}"
     if found.unchecked is None:

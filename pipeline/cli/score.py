@@ -13,6 +13,7 @@ import click
 from pipeline.cli.lake_options import backend_option, lake_option
 from pipeline.cli.output import Format, format_option, print_mappings
 from pipeline.cli.refit import NOT_CALIBRATED
+from pipeline.counted import counted
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -134,7 +135,7 @@ def _summary(scoring: Scoring) -> str:
     )
     clusters = scoring.tables["cluster_scores"].num_rows
     return (
-        f"{scoring.accounts:,} accounts ({words}), {clusters:,} {'cluster' if clusters == 1 else 'clusters'}; judged by the {scoring.reference.name} "
+        f"{scoring.accounts:,} accounts ({words}), {counted(clusters, 'cluster')}; judged by the {scoring.reference.name} "
         f"population of {scoring.reference.accounts:,} accounts at a false discovery rate of {scoring.fdr:g}; "
         f"{summary(scoring.standing)}; "
         f"{scoring.seconds:.1f} s, manifest {scoring.manifest}"

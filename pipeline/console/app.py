@@ -30,6 +30,7 @@ from pipeline.console.pages.login import LOGIN_ROUTES
 from pipeline.console.queries import Queries, said
 from pipeline.console.state import Cases, Database, Users
 from pipeline.console.verdict_flow import Forbidden, VerdictFlow
+from pipeline.counted import counted
 from pipeline.errors import DistillwatchError, QueryFailed, QueryKilled, RetryLater, UsageError
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ class Console:
             ago=formats.ago,
             brief=formats.brief,
             cell=formats.cell,
-            plural=formats.plural,
+            plural=counted,
             ticks=formats.ticks,
             island=lambda value: Markup(data_island(value)),  # noqa: S704 -- escaped by `data_island`
         )

@@ -128,14 +128,3 @@ def ticks(text: str) -> list[Piece]:
         for number, piece in enumerate(pieces)
         if piece
     ]
-
-
-def plural(count: float, word: str) -> str:
-    """A count with its word.
-
-    Examples
-    --------
-    >>> plural(1, "record"), plural(1200, "record")
-    ('1 record', '1,200 records')
-    """
-    return f"{number(count)} {word}{'' if count == 1 else 's'}"

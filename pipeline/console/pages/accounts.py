@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.console import evidence, formats
 from pipeline.console.grids import Grid, grid
 from pipeline.console.routes import PageRoute
+from pipeline.counted import counted
 from pipeline.errors import UsageError
 
 if TYPE_CHECKING:
@@ -166,7 +167,7 @@ def sentences(row: dict[str, Any]) -> list[str]:
     records = row["records"]
     said = [
         (
-            f"{formats.plural(records, 'record')} on {formats.plural(row['active_days'], 'day')}, from "
+            f"{counted(records, 'record')} on {counted(row['active_days'], 'day')}, from "
             f"{formats.when(row['first_seen'])} to {formats.when(row['last_seen'])} UTC; "
             f"{formats.number(row['input_tokens'])} tokens in, {formats.number(row['output_tokens'])} out."
         )
@@ -174,7 +175,7 @@ def sentences(row: dict[str, Any]) -> list[str]:
     if row["prompts"]:
         said.append(
             f"{formats.share(row['prompts'] / records)} of its prompts are different, on "
-            f"{formats.plural(row['topics'], 'topic')}; the largest topic has {formats.share(row['top_topic_share'])} "
+            f"{counted(row['topics'], 'topic')}; the largest topic has {formats.share(row['top_topic_share'])} "
             f"and the next record would open a new one with probability {formats.share(row['unseen_topic_mass'])}."
         )
     asks = [
@@ -187,7 +188,7 @@ def sentences(row: dict[str, Any]) -> list[str]:
         if row[key]
     ]
     said.append(
-        f"It uses {formats.plural(row['models'], 'model')}"
+        f"It uses {counted(row['models'], 'model')}"
         + (f", mostly {row['most_used_model']}" if row["most_used_model"] else "")
         + (
             f"; {', '.join(asks)}."
@@ -196,9 +197,9 @@ def sentences(row: dict[str, Any]) -> list[str]:
         )
     )
     said.append(
-        f"It comes from {formats.plural(row['client_networks'], 'network')} in "
-        f"{formats.number(row['countries'])} {'country' if row['countries'] == 1 else 'countries'}, with "
-        f"{formats.plural(row['user_agents'], 'client program')} and {formats.plural(row['payments'], 'payment')}."
+        f"It comes from {counted(row['client_networks'], 'network')} in "
+        f"{counted(row['countries'], 'country', 'countries')}, with "
+        f"{counted(row['user_agents'], 'client program')} and {counted(row['payments'], 'payment')}."
     )
     return said
 

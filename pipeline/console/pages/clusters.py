@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.console import evidence, formats
 from pipeline.console.grids import grid
 from pipeline.console.routes import PageRoute
+from pipeline.counted import counted
 
 if TYPE_CHECKING:
     from starlette.responses import Response
@@ -86,7 +87,7 @@ def _sentences(summary: dict[str, Any] | None, members: list[dict[str, Any]]) ->
     alone = summary["members_alerted"] or 0
     said = [
         (
-            f"{formats.plural(summary['members'], 'account')} with {formats.plural(summary['records'], 'record')} together, "
+            f"{counted(summary['members'], 'account')} with {counted(summary['records'], 'record')} together, "
             f"from {formats.when(summary['first_seen'])} to {formats.when(summary['last_seen'])} UTC; the largest has "
             f"{formats.number(summary['records_of_largest'])}, the middle one {formats.number(summary['median_records'])}."
         )
@@ -94,7 +95,7 @@ def _sentences(summary: dict[str, Any] | None, members: list[dict[str, Any]]) ->
     if alone and alone == len(now):
         said.append(f"All {formats.number(alone)} members would be noticed alone.")
     elif alone:
-        said.append(f"{formats.plural(alone, 'member')} would be noticed alone; the others only together.")
+        said.append(f"{counted(alone, 'member')} would be noticed alone; the others only together.")
     elif now:
         said.append("None of its members would be noticed alone.")
     if summary["edges"]:
@@ -107,7 +108,7 @@ def _sentences(summary: dict[str, Any] | None, members: list[dict[str, Any]]) ->
             if summary[key]
         ]
         said.append(
-            f"{formats.plural(summary['edges'], 'tie')} among its members"
+            f"{counted(summary['edges'], 'tie')} among its members"
             + (f": {', '.join(ties)}." if ties else ", none by network or payment.")
         )
     if summary["known_since"]:

@@ -109,14 +109,3 @@ def nothing(name: str, title: str, why: str, *asked: Asked) -> Figure:
 def share(part: float, whole: float) -> float:
     """A share, 0 of nothing."""
     return round(part / whole, 6) if whole else 0.0
-
-
-def count(number: float, one: str, many: str | None = None) -> str:
-    """A number and its noun.
-
-    Examples
-    --------
-    >>> count(1, "record"), count(1200, "record")
-    ('1 record', '1,200 records')
-    """
-    return f"{number:,} {one if number == 1 else many or one + 's'}"

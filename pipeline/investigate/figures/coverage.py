@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pipeline.counted import counted
 from pipeline.investigate.coverage import SIZES, curve, expected_topics
 from pipeline.investigate.drawing import BLUE, GREY, HALO, PALE, RED, frame, powers
-from pipeline.investigate.figures.base import Figure, Sources, count, nothing, share
+from pipeline.investigate.figures.base import Figure, Sources, nothing, share
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,7 +42,7 @@ def coverage_figure(sources: Sources) -> Figure:
     name = next((row["benign_class"] for row in asked.rows if row["benign_class"]), None)
     whom = f"accounts of the class «{name}»" if name else "unremarkable accounts of any class"
     at = max((size for size, *_ in band if size <= total), default=None)
-    caption = f"Its {count(total, 'record')} meet {count(len(mine), 'topic')} of 256."
+    caption = f"Its {counted(total, 'record')} meet {counted(len(mine), 'topic')} of 256."
     place = None
     if at is not None:
         here = expected_topics(list(mine.values()), at)

@@ -9,8 +9,9 @@ from collections import Counter, defaultdict
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+from pipeline.counted import counted
 from pipeline.investigate.drawing import BLACK, BLUE, GREY, HALO, RED, frame, shown
-from pipeline.investigate.figures.base import Figure, Sources, count, nothing
+from pipeline.investigate.figures.base import Figure, Sources, nothing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -147,13 +148,13 @@ def _ties(rows: list[Row], members: set[str]) -> str:
     networks = sum(bool(row["shared_networks"]) for row in rows)
     found = Counter(best.values())
     words = (
-        f"{count(len(rows), 'edge')} between {count(len(best), 'account')}: {payments:,} rest on a shared payment, {networks:,} on a shared "
-        f"network. {count(found[0], 'account')} {'is' if found[0] == 1 else 'are'} tied by a payment, {found[1]:,} more by a network, "
+        f"{counted(len(rows), 'edge')} between {counted(len(best), 'account')}: {payments:,} rest on a shared payment, {networks:,} on a shared "
+        f"network. {counted(found[0], 'account')} {'is' if found[0] == 1 else 'are'} tied by a payment, {found[1]:,} more by a network, "
         f"{found[2]:,} by likeness alone"
     )
     alone = len(members - best.keys())
     return words + (
-        f"; {count(alone, 'account')} of the case {'has' if alone == 1 else 'have'} no edge."
+        f"; {counted(alone, 'account')} of the case {'has' if alone == 1 else 'have'} no edge."
         if alone
         else "."
     )
@@ -167,7 +168,7 @@ def _shared_prompts(rows: list[Row]) -> str:
     chance, shared = (median(row[name] for row in apart) for name in ("expected_overlap", "overlap"))
     clear = sum(_below(row) >= 2 for row in apart)
     return (
-        f"For {count(len(apart), 'pair')} it can be told how many prompts two users of one stock would share by chance: {chance:.1%} "
+        f"For {counted(len(apart), 'pair')} it can be told how many prompts two users of one stock would share by chance: {chance:.1%} "
         f"(median), against {shared:.1%} found. In {clear:,} of them the shortfall is at least two standard errors, in the others it may be chance."
     )
 

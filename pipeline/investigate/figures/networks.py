@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from pipeline.counted import counted
 from pipeline.investigate.drawing import BLUE, PALE, RED, frame, shown
-from pipeline.investigate.figures.base import Figure, Sources, count, nothing
+from pipeline.investigate.figures.base import Figure, Sources, nothing
 from pipeline.investigate.figures.words import listed
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def networks_figure(sources: Sources) -> Figure:
         shared = [row for row in rows if row["accounts"] > 1]
         own = [row for row in shared if not row["accounts_elsewhere"]]
         caption = (
-            f"Of {count(size, 'account')}, several share {least if len(shared) == len(rows) else ''}{count(len(shared), 'value')}; {len(own)} of these "
+            f"Of {counted(size, 'account')}, several share {least if len(shared) == len(rows) else ''}{counted(len(shared), 'value')}; {len(own)} of these "
             f"{'is' if len(own) == 1 else 'are'} used by nobody else in the lake"
             + (
                 f": {listed([_label(row) + ' (' + str(row['accounts']) + ')' for row in own[:3]])}."
@@ -42,7 +43,7 @@ def networks_figure(sources: Sources) -> Figure:
         alone = [row for row in rows if not row["accounts_elsewhere"]]
         kinds = sorted({row["kind"] for row in rows})
         caption = (
-            f"{least}{count(len(rows), 'value')} of {listed(kinds)}; "
+            f"{least}{counted(len(rows), 'value')} of {listed(kinds)}; "
             f"{len(alone)} used by no other account of the lake"
             + (f": {listed([_label(row) for row in alone[:3]])}." if alone else ".")
         )

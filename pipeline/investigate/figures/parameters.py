@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from pipeline.counted import counted
 from pipeline.investigate.drawing import BLUE, frame, shown
-from pipeline.investigate.figures.base import Figure, Sources, count, nothing
+from pipeline.investigate.figures.base import Figure, Sources, nothing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,9 +33,9 @@ def parameters_figure(sources: Sources) -> Figure:
     capped = len(rows) >= int(asked.parameters.get("limit_rows") or len(rows) + 1)
     cluster = sources.subject.is_cluster
     caption = (
-        f"{'At least ' if capped else ''}{count(len(rows), 'combination')} of {count(len(models), 'model')} and settings; the most used one, "
+        f"{'At least ' if capped else ''}{counted(len(rows), 'combination')} of {counted(len(models), 'model')} and settings; the most used one, "
         f"{_words(top)}, makes up {top['share']:.0%} of the records"
-        + (f" and was used by {count(top['accounts'], 'account')}." if cluster else ".")
+        + (f" and was used by {counted(top['accounts'], 'account')}." if cluster else ".")
     )
     if len(rows) > BARS:
         caption += f" Drawn are the first {BARS}."
@@ -92,7 +93,7 @@ def paint(figure: Any, data: Mapping[str, Any]) -> None:
     for place, each in enumerate(bars):
         words = f"{each['share']:.0%} · {each['records']:,}"
         if data["is_cluster"]:
-            words += f" · {count(each['accounts'], 'account')}"
+            words += f" · {counted(each['accounts'], 'account')}"
         axes.annotate(
             words, (each["share"], place), xytext=(4, 0), textcoords="offset points", va="center", fontsize=7
         )

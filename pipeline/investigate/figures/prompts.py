@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pipeline.counted import counted
 from pipeline.investigate.drawing import BLACK, BLUE, HALO, RED, frame
-from pipeline.investigate.figures.base import Figure, Sources, count, nothing
+from pipeline.investigate.figures.base import Figure, Sources, nothing
 from pipeline.investigate.figures.words import nth
 
 if TYPE_CHECKING:
@@ -49,9 +50,9 @@ def prompts_figure(sources: Sources) -> Figure:
     sent = sum(row["records"] or 0 for row in sources.rows("case_accounts"))
     caption = (
         (
-            f"The newest {len(places):,} of the {count(sent, 'prompt')}"
+            f"The newest {len(places):,} of the {counted(sent, 'prompt')}"
             if sent > len(places)
-            else count(len(places), "prompt")
+            else counted(len(places), "prompt")
         )
         + f" of this case on a plane that does not depend on {'this case' if not plane.centres else 'the lake'} ({plane.made_from})"
     )
@@ -61,7 +62,7 @@ def prompts_figure(sources: Sources) -> Figure:
         usual = _nearest(background, plane) if len(background) else None
         caption += (
             "." if usual is None
-            else f"; of {count(len(background), 'prompt')} of unremarkable accounts of this lake {usual:.0%} do."
+            else f"; of {counted(len(background), 'prompt')} of unremarkable accounts of this lake {usual:.0%} do."
         )  # fmt: skip
     shows = plane.variance(sources.vectors)
     spoken = f"The plane shows {plane.shown:.0%} of the variance of what it was made from"

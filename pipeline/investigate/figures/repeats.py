@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
+from pipeline.counted import counted
 from pipeline.investigate.drawing import BLUE, GREEN, RED, frame
-from pipeline.investigate.figures.base import Figure, Sources, count, nothing, share
+from pipeline.investigate.figures.base import Figure, Sources, nothing, share
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,9 +46,9 @@ def repeats_figure(sources: Sources) -> Figure:
         shared = sum(row["in_several_accounts"] for row in rows)
         panels.append({"kind": kind, "shares": shares, "different": different, "records": records})
         words.append(
-            f"{count(records, 'record')} {'has' if records == 1 else 'have'} {count(different, f'different {kind}')}"
+            f"{counted(records, 'record')} {'has' if records == 1 else 'have'} {counted(different, f'different {kind}')}"
             + (
-                f", {count(shared, 'of them', 'of them')} in several accounts"
+                f", {counted(shared, 'of them', 'of them')} in several accounts"
                 if sources.subject.is_cluster and shared
                 else ", none of them in two accounts"
                 if sources.subject.is_cluster

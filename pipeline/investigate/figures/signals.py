@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from pipeline.counted import counted
 from pipeline.investigate.drawing import BLACK, BLUE, PALE, RED, frame, shown
-from pipeline.investigate.figures.base import Figure, Sources, count, nothing
+from pipeline.investigate.figures.base import Figure, Sources, nothing
 from pipeline.signals.every import EVERY
 
 if TYPE_CHECKING:
@@ -48,8 +49,8 @@ def signals_figure(sources: Sources) -> Figure:
     negative = sum(each["contribution"] for each in told if each["contribution"] < 0)
     shown_for = sum(each["contribution"] for each in chosen)
     caption = (
-        f"{count(sum(e['contribution'] > 0 for e in told), 'signal')} raise the score, by {positive:.2f} together; "
-        f"{count(sum(e['contribution'] < 0 for e in told), 'signal')} lower it, by {-negative:.2f}. The {len(chosen)} largest in favour "
+        f"{counted(sum(e['contribution'] > 0 for e in told), 'signal')} raise the score, by {positive:.2f} together; "
+        f"{counted(sum(e['contribution'] < 0 for e in told), 'signal')} lower it, by {-negative:.2f}. The {len(chosen)} largest in favour "
         f"make up {shown_for / positive if positive else 0:.0%} of what raises it."
     )
     return Figure(

@@ -6,8 +6,9 @@ from collections import defaultdict
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from pipeline.counted import counted
 from pipeline.investigate.drawing import BLACK, BLUE, dates, frame, shown
-from pipeline.investigate.figures.base import Figure, Sources, count, nothing
+from pipeline.investigate.figures.base import Figure, Sources, nothing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -53,14 +54,14 @@ def timeline_figure(sources: Sources) -> Figure:
     first, last = rows[0]["window_start"], max(row["window_start"] for row in rows)
     span = (last.date() - first.date()).days + 1
     caption = (
-        f"{count(total, 'record')} between {first:%d %B %Y} and {last:%d %B %Y} (UTC), on {len(days)} of {count(span, 'day')}, in "
+        f"{counted(total, 'record')} between {first:%d %B %Y} and {last:%d %B %Y} (UTC), on {len(days)} of {counted(span, 'day')}, in "
         f"{len(hours)} of the 24 hours of the day; most on {datetime.fromisoformat(busiest['day']):%d %B} "
         f"({busiest['records']:,})."
     )
     if sources.subject.is_cluster:
         together = max(days, key=lambda each: (each["accounts"], each["day"]))
         caption += (
-            f" Of {count(len(order), 'account')} up to {together['accounts']:,} were at work on one day."
+            f" Of {counted(len(order), 'account')} up to {together['accounts']:,} were at work on one day."
         )
     if len(order) > len(lines):
         caption += f" The {len(lines)} accounts with most records have a line each; the last line holds the other {len(order) - len(lines):,}."

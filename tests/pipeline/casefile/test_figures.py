@@ -22,7 +22,6 @@ MODULES = (
     "asked",
     "coverage",
     "drawing",
-    "figures.base",
     "figures.signals",
     "figures.words",
 )
@@ -32,6 +31,7 @@ MODULES = (
     "name",
     [f"pipeline.investigate.{name}" for name in MODULES]
     + [
+        "pipeline.counted",
         "pipeline.casefile.calibration",
         "pipeline.casefile.page",
         "pipeline.casefile.document",

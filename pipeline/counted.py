@@ -1,0 +1,14 @@
+"""Numbers with their nouns, as sentences say them."""
+
+from __future__ import annotations
+
+
+def counted(number: float, one: str, many: str | None = None) -> str:
+    """A number and its noun; ``many`` is the noun of several, by default with an s.
+
+    Examples
+    --------
+    >>> counted(1, "record"), counted(1200, "record"), counted(2, "country", "countries")
+    ('1 record', '1,200 records', '2 countries')
+    """
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
