@@ -1,4 +1,4 @@
-"""Fit the forest to simulated worlds: ``python -m pipeline.fit.forest --data ../shared/data --worlds 64 --cache DIR``.
+"""Fit the forest to simulated worlds: ``python -m pipeline.fit.forest --data ../shared/data --cache DIR --workers 2``.
 
 Gradient boosting of shallow trees (Friedman, Annals of Statistics 29, 2001) on mid-ranks within each world. Worlds, not
 accounts, are what is drawn: habits, roles of the sources, shares of the kinds, sizes and base rates are new in each.
@@ -20,6 +20,7 @@ from pipeline.classes.calibration import ClassNull, Survival
 from pipeline.classes.classes import shipped_classes
 from pipeline.detectors.forest.model import FOREST_FILE, Forest, NullSample, middle
 from pipeline.detectors.forest.trees import LEAF, Trees
+from pipeline.evaluate.workers import in_processes
 from pipeline.fit import agreement
 from pipeline.fit.agreement import calibrated
 from pipeline.signals import SignalTable
@@ -49,6 +50,9 @@ BOOSTING: dict[str, Any] = {
     "max_features": 0.15,
     "min_samples_leaf": 20,
 }
+SHIPPED: dict[str, Any] = {"n_estimators": 600, "learning_rate": 0.05}
+"""What the shipped forest has instead: more and smaller steps, which few worlds do not repay."""
+
 FURTHER: dict[str, Any] = {
     "n_estimators": 40,
     "max_depth": 2,
@@ -119,6 +123,12 @@ def boost(
     return Trees.joined([constant, *(_tree(each.tree_, rate) for each in fitted.estimators_[:, 0])])
 
 
+def _boosted(task: tuple[Sequence[LabelledWorld], tuple[str, ...], int, dict[str, Any]]) -> Trees:
+    """`boost` of worlds, for another process."""
+    found, names, seed, changes = task
+    return boost(*design(found, names), seed, **changes)
+
+
 def _tree(tree: Any, rate: float) -> Trees:
     """A fitted tree with means of leaves at its inner nodes."""
     left = np.asarray(tree.children_left, np.int32)
@@ -153,6 +163,7 @@ def fit(
     seed: int = 0,
     *,
     about: dict[str, Any] | None = None,
+    workers: int = 1,
     report: Callable[[str, int, int], None] = lambda _what, _done, _total: None,
     **changes: Any,
 ) -> Forest:
@@ -166,6 +177,8 @@ def fit(
         Signals to use.
     about
         Goes into the file: where the worlds come from.
+    workers
+        Processes that fit; the result does not depend on it.
     """
     null: list[NDArray[np.float64]] = []
     memberships: list[NDArray[np.float64]] = []
@@ -173,21 +186,22 @@ def fit(
     scale: list[NDArray[np.float64]] = []
     classes = shipped_classes()
     folds = min(FOLDS, len(found))
-    of_fold: list[Trees] = []
+    # The longest first: of all worlds, then without each fold of them.
+    kept = [list(found), *([w for i, w in enumerate(found) if i % folds != fold] for fold in range(folds))]
+    trees, *of_fold = in_processes(
+        _boosted,
+        [(some, tuple(names), seed, changes) for some in kept],
+        workers,
+        lambda done, _task, _step="": report("folds", done, folds + 1),
+    )
     for fold in range(folds):
-        report("folds", fold, folds + 1)
-        trees = boost(*design([w for i, w in enumerate(found) if i % folds != fold], names), seed, **changes)
-        of_fold.append(trees)
         for place in range(fold, len(found), folds):
             ranks, attack, _ = design([found[place]], names)
-            score = trees.scores(ranks)
+            score = of_fold[fold].scores(ranks)
             null.append(score[~attack])
             seen.append(ranks[~attack])
             scale.append(np.tile(middle(score), (int((~attack).sum()), 1)))
             memberships.append(_memberships(classes, found[place])[~attack])
-    report("folds", folds, folds + 1)
-    trees = boost(*design(found, names), seed, **changes)
-    report("folds", folds + 1, folds + 1)
     scores = np.asarray(np.round(np.concatenate(null), 9), np.float64)
     among = np.concatenate(memberships)
     scales = np.asarray(np.round(np.concatenate(scale), 9), np.float64)
@@ -311,17 +325,24 @@ def report_on(forest: Forest, found: Sequence[LabelledWorld], fdr: float) -> lis
     show_default=True,
     help="Folder with embeddings/<source>.parquet.",
 )
-@click.option("--worlds", "count", type=click.IntRange(4), default=70, show_default=True)
+@click.option(
+    "--worlds",
+    "count",
+    type=click.IntRange(4),
+    default=169,
+    show_default=True,
+    help="With habits drawn anew; those tame enough are fitted to.",
+)
 @click.option(
     "--tame-worlds",
     "tame",
     type=click.IntRange(0),
-    default=26,
+    default=52,
     show_default=True,
     help="With the simulator's habits.",
 )
-@click.option("--first-seed", type=int, default=300_000, show_default=True)
-@click.option("--accounts", type=click.IntRange(100), default=1000, show_default=True, help="Of most worlds.")
+@click.option("--first-seed", type=int, default=330_000, show_default=True)
+@click.option("--accounts", type=click.IntRange(100), default=2000, show_default=True, help="Of most worlds.")
 @click.option(
     "--judge", type=click.IntRange(0), default=6, show_default=True, help="Worlds to judge on, after."
 )
@@ -364,7 +385,7 @@ def command(
     as_shipped = [
         replace(plan, tameness=None) for plan in plans(tame + judge, first_seed + 10_000, data, accounts)
     ]
-    whole = agreement.plans(calibrate, agreement.FIRST_SEED, data, 3 * accounts)
+    whole = agreement.plans(calibrate, agreement.FIRST_SEED, data, agreement.ACCOUNTS)
     wanted = [*randomised, *as_shipped, *whole]
     fitted_on = len(randomised) + tame
     made: list[LabelledWorld] = []
@@ -377,7 +398,9 @@ def command(
             USED,
             seed,
             about={"accounts_asked": accounts},
+            workers=workers,
             report=steps.report,
+            **SHIPPED,
         )
     if calibrate:
         fitted = agreement.on_worlds(fitted, made[fitted_on + judge :])

@@ -10,7 +10,8 @@ accounts are exchangeable with the worlds' of their class). p' is that share of 
 their own population (median to 85 % quantile, which a few per cent of attackers do not reach): a lake whose honest
 accounts all score higher than the worlds' did is forgiven, one whose accounts all score lower is looked at more closely.
 The mean of two p-values is none, so what is published is how often benign accounts of whole worlds, which neither trees nor
-nulls were fitted on, had such a mean or a smaller one (`pipeline.fit.agreement`). Each of these steps assumes that this
+nulls were fitted on, had such a mean or a smaller one, times a margin for what differs from lake to lake
+(`pipeline.fit.agreement`). Each of these steps assumes that this
 lake's honest accounts are like the worlds'; one with benign kinds that no world had breaks it (decision 0009).
 
 The reference: attackers in a lake make its honest accounts look ordinary and themselves less extreme, and the more so the
@@ -143,7 +144,8 @@ class ForestDetector:
         if self.forest.agreed is None or not self._standardises(reference):
             return mean
         # A mean of 0 has no logarithm; nulls stop at their floor long before.
-        return self.forest.agreed(-np.log(np.maximum(mean, np.finfo(np.float64).tiny)))
+        agreed = self.forest.agreed(-np.log(np.maximum(mean, np.finfo(np.float64).tiny)))
+        return np.minimum(self.forest.margin * agreed, 1.0)
 
     def _standardises(self, reference: Reference) -> bool:
         """Whether there are two p-values."""

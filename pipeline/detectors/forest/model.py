@@ -51,11 +51,12 @@ class NullSample:
         score: NDArray[np.float64],
         memberships: NDArray[np.float64],
         top: float = 0.05,
+        most: int = 3000,
         others: int = 2000,
     ) -> NullSample:
-        """Of all benign accounts of the worlds: the highest ``top`` of them, and ``others`` evenly over the rest."""
+        """Of all benign accounts of the worlds: the highest ``top`` of them, at most ``most``, and ``others`` evenly over the rest."""
         order = np.argsort(score, kind="stable")
-        cut = round(len(order) * (1 - top))
+        cut = len(order) - min(most, round(len(order) * top))
         rest = order[np.unique(np.arange(others) * cut // others)] if cut else order[:0]
         chosen = np.concatenate([rest, order[cut:]])
         weight = np.ones(len(chosen))
@@ -109,6 +110,11 @@ class Forest:
     classes: str
     sample: NullSample
     fitted: Mapping[str, Any]
+
+    @property
+    def margin(self) -> float:
+        """What p-values that were looked up in `agreed` are multiplied by: lakes differ more than their mean tells."""
+        return float(self.fitted.get("margin", 1.0))
 
     @cached_property
     def fingerprint(self) -> str:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from sklearn.ensemble import GradientBoostingClassifier
 
 from pipeline.detectors.forest import Forest, ForestDetector
+from pipeline.detectors.forest.model import NullSample
 from pipeline.detectors.forest.trees import LEAF
 from pipeline.detectors.reference import Reference
 from pipeline.errors import UsageError
@@ -120,6 +121,21 @@ def test_the_null_comes_from_trees_that_had_not_seen_the_world(fitted: Forest) -
     null = fitted.null.pooled
     share = (np.concatenate(expected)[:, None] >= null.quantiles[None, ::40]).mean(axis=0)
     np.testing.assert_allclose(share, null(null.quantiles[::40]), atol=0.01)
+
+
+def test_the_fit_does_not_depend_on_its_processes(fitted: Forest) -> None:
+    again = fitting.fit([world(seed) for seed in range(6)], NAMES, workers=2, **SMALL)
+    assert again.fingerprint == fitted.fingerprint
+
+
+def test_a_large_sample_behind_the_null_stays_small_and_stands_for_everybody() -> None:
+    rng = np.random.default_rng(1)
+    score = rng.normal(size=5000)
+    sample = NullSample.of(rng.random((5000, 2)), score, np.ones((5000, 1)), top=0.05, most=100, others=300)
+    assert len(sample.score) == 400
+    assert sample.weight.sum() == pytest.approx(5000)
+    assert sorted(sample.score)[-100:] == sorted(score)[-100:]
+    assert (sample.weight[np.argsort(sample.score)[-100:]] == 1).all()
 
 
 def test_attackers_are_found_and_p_values_are_right_in_other_worlds(fitted: Forest) -> None:
