@@ -32,7 +32,10 @@ def read_from(alert: Mapping[str, Any]) -> list[str]:
             "lake's benign accounts are like those is assumed, and a way of use that no such world had is not covered."
         )
     ]
-    if alert["p_value"] * benign < 1:
+    margin = forest.forest.margin
+    if margin > 1:
+        said.append(f"It is stated {margin:g} times as large as it was read, because lakes differ from each other.")
+    if alert["p_value"] / margin * benign < 1:
         said.append(f"It is smaller than 1 in {benign:,}: beyond what was counted, it is extrapolated.")
     return said
 
