@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.special import betaincinv
 
-from pipeline.clusters.models import shipped, shipped_null
+from pipeline.clusters.judge import MARGIN, judgement_fingerprint
+from pipeline.clusters.models import shipped_null
 from pipeline.detectors import get_detector
 from pipeline.detectors.forest import ForestDetector
 
@@ -20,7 +21,7 @@ SURE = 0.95
 def read_from(alert: Mapping[str, Any]) -> list[str]:
     """Sentences about the benign ones behind an alert's p-value; none where this version has not what it was judged by."""
     if alert["provenance"].get("groups") is not None:
-        return _groups(alert) if alert["provenance"]["groups"] == shipped()["fingerprint"] else []
+        return _groups(alert) if alert["provenance"]["groups"] == judgement_fingerprint() else []
     forest = get_detector(ForestDetector.name)
     if not isinstance(forest, ForestDetector) or alert["provenance"].get("detector") != forest.fingerprint:
         return []
@@ -34,9 +35,11 @@ def read_from(alert: Mapping[str, Any]) -> list[str]:
     ]
     margin = forest.forest.margin
     if margin > 1:
-        said.append(f"It is stated {margin:g} times as large as it was read, because lakes differ from each other.")
+        said.append(
+            f"It is stated {margin:g} times as large as it was read, because lakes differ from each other."
+        )
     if alert["p_value"] / margin * benign < 1:
-        said.append(f"It is smaller than 1 in {benign:,}: beyond what was counted, it is extrapolated.")
+        said.append(f"As read it is smaller than 1 in {benign:,}: beyond what was counted, it is extrapolated.")
     return said
 
 
@@ -49,7 +52,7 @@ def _groups(alert: Mapping[str, Any]) -> list[str]:
     return [
         (
             f"Of the {len(among):,} benign groups of simulated worlds, with ties as sure, that it is held against, {high} scored as high: with {SURE:.0%} confidence "
-            f"between {low:.1%} and {up:.1%} of such groups do. The p-value smooths that count with a fitted tail."
+            f"between {low:.1%} and {up:.1%} of such groups do. The p-value smooths that count with a fitted tail, and is stated {MARGIN:g} times as large, because they are so few."
         )
     ]
 

@@ -94,6 +94,12 @@ def sum_ranks(sums: SignalTable, lake: SignalTable) -> dict[str, NDArray[np.floa
     return out
 
 
+MARGIN = 3.0
+"""What p-values are multiplied by. A part of the null has one to five hundred groups, and p-values of an alert lie beyond them: of
+what was not seen in n the 95 % confidence limit is 3 / n (rule of three, Hanley & Lippman-Hand, JAMA 249, 1983). A lake without
+attackers has a handful of groups, so that the smallest of their p-values is soon in a list (decision 0014)."""
+
+
 def judge_clusters(
     clusters: Sequence[Cluster],
     sums: SignalTable,
@@ -129,7 +135,7 @@ def judge_clusters(
     numbers = judged_numbers(group_columns(clusters) | ranks)
     score = model.score(numbers)
     enough = int((lake.records >= MIN_RECORDS).sum()) >= FEWEST_ACCOUNTS
-    p = group_p_values(score, numbers["likeness"], null)
+    p = np.minimum(MARGIN * group_p_values(score, numbers["likeness"], null), 1.0)
     if not enough:
         score[:] = np.nan
         p[:] = np.nan
@@ -159,5 +165,5 @@ def group_p_values(
 
 
 def judgement_fingerprint() -> str:
-    """Of the figures that ship."""
-    return str(shipped()["fingerprint"])
+    """Of what groups are judged by: the figures that ship, and the margin."""
+    return f"{shipped()['fingerprint']}/{MARGIN:g}"

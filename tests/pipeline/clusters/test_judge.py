@@ -9,9 +9,17 @@ import pytest
 
 from pipeline.clusters.curves import fingerprint
 from pipeline.clusters.explain import group_evidence
+from pipeline.clusters.find import group_columns
 from pipeline.clusters.identity import JOINED
-from pipeline.clusters.judge import JUDGED, SURROUNDINGS, group_p_values, judge_clusters, sum_ranks
-from pipeline.clusters.models import SURE_TIES, GroupNull, GroupTrees, shipped, shipped_groups
+from pipeline.clusters.judge import (
+    JUDGED,
+    SURROUNDINGS,
+    group_p_values,
+    judge_clusters,
+    judgement_fingerprint,
+    sum_ranks,
+)
+from pipeline.clusters.models import SURE_TIES, GroupNull, GroupTrees, shipped, shipped_groups, shipped_null
 from pipeline.clusters.rows import change_rows, edge_rows, read_changes
 from pipeline.clusters.run import JudgedClusters, find_and_judge_clusters
 from pipeline.clusters.ties import AccountTies
@@ -74,6 +82,15 @@ def test_ranks_are_mid_ranks_of_the_plain_definition() -> None:
         for value, rank in zip(found.sums.columns[name], ranks[f"sum_{name}"], strict=True):
             plain = (np.sum(known < value) + 0.5 * np.sum(known == value)) / len(known)
             assert rank == pytest.approx(plain)
+
+
+def test_published_p_values_have_the_margin() -> None:
+    found, _ = judged()
+    likeness = group_columns(found.clusters)["likeness"]
+    read = group_p_values(found.judgement.score, likeness, shipped_null())
+    np.testing.assert_allclose(found.judgement.p_value, np.minimum(3.0 * read, 1.0))
+    assert (read < 1 / 3).any()
+    assert judgement_fingerprint().endswith("/3")
 
 
 def test_few_accounts_to_rank_among_judge_nobody() -> None:

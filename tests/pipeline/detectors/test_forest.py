@@ -167,6 +167,18 @@ def test_the_mean_of_both_p_values_is_none_and_what_is_published_is_one(fitted: 
     assert 0.005 < shares[1] < 0.03
 
 
+def test_published_p_values_have_the_margin(fitted: Forest) -> None:
+    table = table_of(world(60))
+    wider = replace(fitted, fitted={**fitted.fitted, "margin": 2.0})
+    plain, more = (
+        detector.judge(table, detector.reference("lake", table)).p_value
+        for detector in (ForestDetector(fitted), ForestDetector(wider))
+    )
+    np.testing.assert_allclose(more, np.minimum(2.0 * plain, 1.0))
+    assert (plain < 0.5).any()
+    assert fitted.fingerprint != wider.fingerprint
+
+
 def test_those_who_stand_out_are_no_part_of_what_the_others_are_ranked_in(fitted: Forest) -> None:
     detector, found = ForestDetector(fitted), world(72)
     table = table_of(found)
