@@ -39,7 +39,9 @@ def read_from(alert: Mapping[str, Any]) -> list[str]:
             f"It is stated {margin:g} times as large as it was read, because lakes differ from each other."
         )
     if alert["p_value"] / margin * benign < 1:
-        said.append(f"As read it is smaller than 1 in {benign:,}: beyond what was counted, it is extrapolated.")
+        said.append(
+            f"As read it is smaller than 1 in {benign:,}: beyond what was counted, it is extrapolated."
+        )
     return said
 
 
