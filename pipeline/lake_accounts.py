@@ -18,6 +18,7 @@ from pipeline.clusters.ties import AccountTies
 from pipeline.config import one_thread_per_product
 from pipeline.detectors.base import MIN_RECORDS
 from pipeline.engine import ENGINE_COLUMNS, Engine
+from pipeline.errors import LakeError
 from pipeline.lake.reader import account_shares, iter_accounts
 from pipeline.lake.selection import below
 from pipeline.lake_records import record_blocks
@@ -153,9 +154,21 @@ class _Packed:
 
         Some 10 kB an account: the pipe of a pool, which asks for memory anew with every 64 kB that it hands on, takes a
         quarter of the time that reading a large lake does.
+
+        Raises
+        ------
+        LakeError
+            There is no room for it.
         """
-        with path.open("xb") as file:
-            pickle.dump(self, file, protocol=5)
+        try:
+            with path.open("xb") as file:
+                pickle.dump(self, file, protocol=5)
+        except OSError as error:
+            msg = (
+                f"{path}: what was read of the lake could not be put there ({error.strerror}); it takes some 10 kB an account. "
+                "Make room, name another folder in TMPDIR, or read in one process (--workers 1)"
+            )
+            raise LakeError(msg) from error
         return path
 
     @classmethod

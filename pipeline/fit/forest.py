@@ -51,7 +51,7 @@ BOOSTING: dict[str, Any] = {
     "min_samples_leaf": 20,
 }
 SHIPPED: dict[str, Any] = {"n_estimators": 600, "learning_rate": 0.05}
-"""What the shipped forest has instead: more and smaller steps, which few worlds do not repay."""
+"""What the shipped forest has instead: more and smaller steps, for more accounts."""
 
 FURTHER: dict[str, Any] = {
     "n_estimators": 40,
@@ -186,6 +186,7 @@ def fit(
     scale: list[NDArray[np.float64]] = []
     classes = shipped_classes()
     folds = min(FOLDS, len(found))
+    report("folds", 0, folds + 1)
     # The longest first: of all worlds, then without each fold of them.
     kept = [list(found), *([w for i, w in enumerate(found) if i % folds != fold] for fold in range(folds))]
     trees, *of_fold = in_processes(

@@ -17,6 +17,7 @@ from pipeline.assembly import engine_for, open_or_create_lake
 from pipeline.clock import ManualClock
 from pipeline.clusters.models import shipped_groups
 from pipeline.detectors.forest import shipped_forest
+from pipeline.errors import LakeError
 from pipeline.ingest import ingest_file
 from pipeline.lake.reader import account_shares, iter_accounts, iter_profiles, read_profiles
 from pipeline.lake_accounts import Activity, LakeAccounts, read_accounts
@@ -173,3 +174,9 @@ def test_activity_follows_its_account_over_blocks_and_shares(
     joined = LakeAccounts.joined(pieces, engine)
     assert joined.table.account_id.tolist() == one.table.account_id.tolist()
     assert of_windows(joined, joined.activity) == wanted
+
+
+def test_no_room_for_what_was_read_names_the_place_and_the_way_out(tmp_path: Path) -> None:
+    gone = tmp_path / "gone" / "0"
+    with pytest.raises(LakeError, match=f"{gone}.*TMPDIR"):
+        lake_accounts._Packed.of([]).written(gone)
